@@ -1,0 +1,50 @@
+# Every target works from a fresh clone: it makes the virtual environment that it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format lock backends bench build clean
+
+demo: $(VENV)/ready ## Fetch the bundled sessions from a loopback platform and show them as traces
+	@$(BIN)/otel-agent-events demo
+
+test: $(VENV)/ready ## All tests, with branch coverage; those of real back ends when they are installed
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
+
+lint: $(VENV)/ready ## Formatter, linter, type checker, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+backends: ## Build a real Jaeger and a real collector for the tests (needs Go, once, about ten minutes)
+	scripts/install-backends
+
+bench: $(VENV)/ready ## Time replay of a generated session, and twice as many events
+	$(BIN)/python -m benchmarks.replay
+
+build: $(VENV)/ready
+	$(BIN)/python -m build --no-isolation
+
+lock: $(VENV)/ready ## Pin the development tools anew
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --upgrade \
+	  --custom-compile-command "make lock" \
+	  --extra cli --group dev --output-file requirements-dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) dist demo.otlp.jsonl
+
+$(VENV)/ready: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

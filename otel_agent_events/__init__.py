@@ -1,0 +1,1 @@
+"""See the sessions of hosted AI agents as OpenTelemetry traces."""
