@@ -1,0 +1,526 @@
+"""Events to nodes: calls paired with results, turns numbered, times inferred. Pure, total and incremental.
+
+A *node* is what becomes one span. The assembler is a fold over the events in the platform's order: feeding one by
+one, page by page or all at once gives the same nodes. A node leaves as soon as it can no longer change. What must
+wait, and why:
+
+- an undated event before the first known time, when the session's start is not known either;
+- a call without its result, and a result that came before its call;
+- a turn, until the next one begins and its calls are answered;
+- the root, until the session ends.
+
+The rules are those of mapping.md, sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, assert_never
+
+from otel_agent_events.events import (
+    AgentMessage,
+    Event,
+    Note,
+    Session,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    UserMessage,
+    value,
+)
+from otel_agent_events.times import LATEST, MICROSECOND, MILLISECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Timing: TypeAlias = Literal["recorded", "inferred", "synthetic"]
+"""Where a time comes from: the record, a rule of the contract, or nowhere."""
+
+Outcome: TypeAlias = Literal["ok", "error", "orphan_output", "missing_output", "unfinished"]
+
+Half = TypeVar("Half", ToolCall, ToolResult)
+
+_RANK: dict[Timing, int] = {"recorded": 0, "inferred": 1, "synthetic": 2}
+
+
+@value()
+class Moment:
+    """A nanosecond and where it comes from."""
+
+    at: int
+    timing: Timing
+
+
+@value()
+class Failure:
+    """Why a span has failed.
+
+    Attributes:
+        type: goes to `error.type`.
+        description: goes to the status, if there is something to say.
+    """
+
+    type: str
+    description: str | None = None
+
+
+@value()
+class _Node:
+    start: Moment
+    end: Moment
+
+    @property
+    def timing(self) -> Timing:
+        """The weaker of the two: a span is `recorded` only when both its times are."""
+        return max(self.start.timing, self.end.timing, key=_RANK.__getitem__)
+
+
+@value()
+class EventNode(_Node):
+    """A message, a thought or a note.
+
+    Attributes:
+        index: of the event in the session, from 1.
+        turn: from 1; 0 before the first user message.
+        clamped: the record's end lay before its start; both times are its start.
+    """
+
+    event: UserMessage | Thinking | AgentMessage | Note
+    index: int
+    turn: int
+    clamped: bool = False
+
+
+@value()
+class ToolNode(_Node):
+    """A call with its result, or one of the two alone.
+
+    Attributes:
+        call, result: at least one of them is there.
+        index: of the call, or of the result when it is alone.
+        result_index: of the result, when there is one beside the call.
+        turn: in which the call was made.
+        cancelled: the turn was interrupted while the call was open.
+        clamped: the result's time lay before the call's; the span has the call's time only.
+    """
+
+    call: ToolCall | None
+    result: ToolResult | None
+    index: int
+    result_index: int | None
+    turn: int
+    outcome: Outcome
+    cancelled: bool = False
+    clamped: bool = False
+
+
+@value()
+class TurnNode(_Node):
+    """A turn: from a user message to the next one that follows something else."""
+
+    number: int
+    first: UserMessage | None
+    last: AgentMessage | None
+    failure: Failure | None
+
+
+@value()
+class SessionNode(_Node):
+    """The session as a whole: the root.
+
+    Attributes:
+        first: the first user message.
+        last: the last agent message.
+        complete: no call is open, and the records were not cut short.
+    """
+
+    session: Session
+    first: UserMessage | None
+    last: AgentMessage | None
+    failure: Failure | None
+    event_count: int
+    turn_count: int
+    tool_call_count: int
+    tool_error_count: int
+    missing_output_count: int
+    complete: bool
+
+
+Node: TypeAlias = EventNode | ToolNode | TurnNode | SessionNode
+
+
+class _Extent:
+    """The earliest start and the latest end among nodes; at a tie the better known time wins."""
+
+    __slots__ = ("end", "start")
+
+    def __init__(self) -> None:
+        self.start: Moment | None = None
+        self.end: Moment | None = None
+
+    def span(self) -> tuple[Moment, Moment]:
+        """Give start and end; there is at least one event wherever this is asked."""
+        assert self.start is not None  # noqa: S101
+        assert self.end is not None  # noqa: S101
+        return self.start, self.end
+
+    def cover(self, start: Moment, end: Moment) -> None:
+        if self.start is None or (start.at, _RANK[start.timing]) < (self.start.at, _RANK[self.start.timing]):
+            self.start = start
+        if self.end is None or (-end.at, _RANK[end.timing]) < (-self.end.at, _RANK[self.end.timing]):
+            self.end = end
+
+
+class _Turn:
+    """A turn while something of it may still change."""
+
+    __slots__ = ("extent", "failure", "first", "interrupted", "last", "number", "open")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.extent = _Extent()
+        self.first: UserMessage | None = None
+        self.last: AgentMessage | None = None
+        self.failure: Failure | None = None
+        self.interrupted = 0  # index of the last interrupt
+        self.open = 0  # calls without a result, and results without a call, that wait
+
+
+@value()
+class _Waiting(Generic[Half]):
+    """One half of a pair, placed in time, waiting for the other."""
+
+    event: Half
+    start: Moment
+    end: Moment
+    clamped: bool
+    index: int
+    turn: _Turn
+
+
+class Assembler:
+    """Fold the events of one session into nodes.
+
+    Args:
+        session: what is known before the first event.
+        turns: whether turns become nodes of their own. They are numbered either way.
+    """
+
+    def __init__(self, session: Session, *, turns: bool = False) -> None:
+        self._session = session
+        self._turns = turns
+        self._closed: list[Node] = []
+        self._known: int | None = None  # the previous known time
+        self._steps = 0  # undated events since
+        self._step = MICROSECOND
+        self._held: list[Event] = []
+        self._turn = _Turn(0)
+        self._previous: Event | None = None
+        self._latest: int | None = None  # the greatest recorded time of the turn, notes apart
+        self._calls: defaultdict[str, deque[_Waiting[ToolCall]]] = defaultdict(deque)
+        self._early: defaultdict[str, deque[_Waiting[ToolResult]]] = defaultdict(deque)
+        self._extent = _Extent()
+        self._first: UserMessage | None = None
+        self._last: AgentMessage | None = None
+        self._settled = 0  # index of the last agent message, interrupt or limit
+        self._events = self._tool_calls = self._tool_errors = self._missing = 0
+
+    @property
+    def undated(self) -> bool:
+        """Whether nothing in the session has a time, so that all its times are invented from 1970 on."""
+        return self._step == MILLISECOND
+
+    def learn(self, session: Session) -> None:
+        """Take what is known of the session now; the root will have the latest."""
+        self._session = session
+
+    def feed(self, event: Event) -> list[Node]:
+        """Take the next event; give the nodes that are closed by it.
+
+        Total: every event lands on exactly one node, here or in `close`.
+        """
+        if self._known is None:
+            first_known = event.end if event.start is None else event.start
+            if first_known is None and self._session.started is None:
+                self._held.append(event)
+                return []
+            self._release(first_known)
+        self._take(event)
+        return self._drain()
+
+    def close(self) -> list[Node]:
+        """End the session: give what still waits, then the root, which comes last."""
+        if self._held:
+            self._known, self._step = 0, MILLISECOND
+            self._take_held()
+        self._close_orphans()
+        unfinished = self._close_unanswered()
+        if self._turns and self._turn.number:
+            self._close_turn(self._turn)
+        self._close_root(complete=self._session.complete and not unfinished)
+        return self._drain()
+
+    def _drain(self) -> list[Node]:
+        closed, self._closed = self._closed, []
+        return closed
+
+    # --- time -----------------------------------------------------------------------------------------
+
+    def _release(self, first_known: int | None) -> None:
+        """Let the leading undated events go: on from the session's start, or back from the first known time."""
+        if self._session.started is not None:
+            self._known = self._session.started
+        elif first_known is not None:
+            self._known = max(0, first_known - (len(self._held) + 1) * MICROSECOND)
+        self._take_held()
+
+    def _take_held(self) -> None:
+        for event in self._held:
+            self._take(event)
+        self._held = []
+
+    def _place(self, event: Event) -> tuple[Moment, Moment, bool]:
+        """Give an event its start and end, and whether its end had to be clamped."""
+        start = event.start
+        end = start if event.end is None else event.end
+        if end is None:
+            self._steps += 1
+            at = min((self._known or 0) + self._steps * self._step, LATEST)
+            moment = Moment(at=at, timing="synthetic")
+            return moment, moment, False
+        if start is None:
+            begun = self._latest if self._latest is not None and self._latest <= end else end
+            begin = Moment(at=begun, timing="inferred")
+        else:
+            begin = Moment(at=start, timing="recorded")
+        finish = Moment(at=max(begin.at, end), timing="recorded")
+        self._known, self._steps = finish.at, 0
+        if not isinstance(event, Note) and (self._latest is None or finish.at > self._latest):
+            self._latest = finish.at
+        return begin, finish, end < begin.at
+
+    # --- one event ------------------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        self._events += 1
+        index = self._events
+        if isinstance(event, UserMessage) and not isinstance(self._previous, UserMessage):
+            self._begin_turn()
+        self._previous = event
+        start, end, clamped = self._place(event)
+        turn = self._turn
+        match event:
+            case ToolCall():
+                self._take_call(_Waiting(event=event, start=start, end=end, clamped=clamped, index=index, turn=turn))
+                return
+            case ToolResult():
+                self._take_result(_Waiting(event=event, start=start, end=end, clamped=clamped, index=index, turn=turn))
+                return
+            case UserMessage():
+                self._first = self._first or event
+                turn.first = turn.first or event
+            case AgentMessage():
+                self._last = turn.last = event
+                self._settled = index
+                turn.failure = None
+            case Note():
+                self._note_failure(event, index)
+            case Thinking():
+                pass
+            case _:
+                assert_never(event)
+        self._cover(turn, start, end)
+        self._closed.append(
+            EventNode(start=start, end=end, event=event, index=index, turn=turn.number, clamped=clamped)
+        )
+
+    def _note_failure(self, note: Note, index: int) -> None:
+        """An interrupt or a limit fails its turn, unless the agent says something after it."""
+        if note.failure is None:
+            return
+        self._settled = index
+        self._turn.failure = Failure(type=note.type or note.name)
+        if note.failure == "interrupt":
+            self._turn.interrupted = index
+
+    def _take_call(self, call: _Waiting[ToolCall]) -> None:
+        self._tool_calls += 1
+        self._cover(call.turn, call.start, call.end)
+        early = _oldest(self._early, call.event.call_id)
+        if early is not None:
+            self._close_pair(call, early)
+            early.turn.open -= 1
+            self._close_turn_if_over(early.turn)
+            return
+        call.turn.open += 1
+        self._calls[call.event.call_id or ""].append(call)
+
+    def _take_result(self, result: _Waiting[ToolResult]) -> None:
+        self._tool_errors += result.event.failed is True
+        if not result.event.call_id:
+            self._close_orphan(result)
+            return
+        call = _oldest(self._calls, result.event.call_id)
+        if call is not None:
+            self._close_pair(call, result)
+            call.turn.open -= 1
+            self._close_turn_if_over(call.turn)
+            return
+        result.turn.open += 1
+        self._early[result.event.call_id].append(result)
+
+    def _close_pair(self, call: _Waiting[ToolCall], result: _Waiting[ToolResult]) -> None:
+        """Make one node of a call and its result; a result that lies before its call is clamped to it."""
+        clamped = result.end.at < call.start.at
+        start, end = call.start, call.start if clamped else result.end
+        if "synthetic" in (call.start.timing, result.end.timing):
+            start, end = (Moment(at=moment.at, timing="synthetic") for moment in (start, end))
+        self._cover(call.turn, start, end)
+        self._closed.append(
+            ToolNode(
+                start=start,
+                end=end,
+                call=call.event,
+                result=result.event,
+                index=call.index,
+                result_index=result.index,
+                turn=call.turn.number,
+                outcome="error" if result.event.failed else "ok",
+                clamped=clamped or call.clamped or result.clamped,
+            )
+        )
+
+    def _close_orphan(self, result: _Waiting[ToolResult]) -> None:
+        self._cover(result.turn, result.end, result.end)
+        self._closed.append(
+            ToolNode(
+                start=result.end,
+                end=result.end,
+                call=None,
+                result=result.event,
+                index=result.index,
+                result_index=None,
+                turn=result.turn.number,
+                outcome="orphan_output",
+                clamped=result.clamped,
+            )
+        )
+
+    # --- turns ----------------------------------------------------------------------------------------
+
+    def _begin_turn(self) -> None:
+        over = self._turn
+        self._turn = _Turn(over.number + 1)
+        self._latest = None
+        self._close_turn_if_over(over)
+
+    def _close_turn_if_over(self, turn: _Turn) -> None:
+        if self._turns and turn.number and turn is not self._turn and not turn.open:
+            self._close_turn(turn)
+
+    def _close_turn(self, turn: _Turn) -> None:
+        start, end = turn.extent.span()
+        self._closed.append(
+            TurnNode(
+                start=start,
+                end=end,
+                number=turn.number,
+                first=turn.first,
+                last=turn.last,
+                failure=turn.failure,
+            )
+        )
+
+    def _cover(self, turn: _Turn, start: Moment, end: Moment) -> None:
+        turn.extent.cover(start, end)
+        self._extent.cover(start, end)
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def _close_orphans(self) -> None:
+        """Close the results whose call never came, in their order."""
+        for result in sorted((each for queue in self._early.values() for each in queue), key=_by_index):
+            self._close_orphan(result)
+            result.turn.open -= 1
+            self._close_turn_if_over(result.turn)
+
+    def _close_unanswered(self) -> int:
+        """Close the calls whose result never came, in their order; return how many may yet be answered."""
+        unfinished = 0
+        for call in sorted((each for queue in self._calls.values() for each in queue), key=_by_index):
+            missing = self._settled > call.index
+            self._missing += missing
+            unfinished += not missing
+            self._closed.append(
+                ToolNode(
+                    start=call.start,
+                    end=_end_of_unanswered(call),
+                    call=call.event,
+                    result=None,
+                    index=call.index,
+                    result_index=None,
+                    turn=call.turn.number,
+                    outcome="missing_output" if missing else "unfinished",
+                    cancelled=missing and call.turn.interrupted > call.index,
+                    clamped=call.clamped,
+                )
+            )
+            call.turn.open -= 1
+            self._close_turn_if_over(call.turn)
+        return unfinished
+
+    def _close_root(self, *, complete: bool) -> None:
+        if self._events:
+            start, end = self._extent.span()
+        else:
+            started = self._session.started
+            start = end = (
+                Moment(at=MILLISECOND, timing="synthetic") if started is None else Moment(at=started, timing="recorded")
+            )
+        self._closed.append(
+            SessionNode(
+                start=start,
+                end=end,
+                session=self._session,
+                first=self._first,
+                last=self._last,
+                failure=self._turn.failure,
+                event_count=self._events,
+                turn_count=self._turn.number,
+                tool_call_count=self._tool_calls,
+                tool_error_count=self._tool_errors,
+                missing_output_count=self._missing,
+                complete=complete,
+            )
+        )
+
+
+def assemble(session: Session, events: Iterable[Event], *, turns: bool = False) -> list[Node]:
+    """Fold a whole session at once: the nodes in the order in which they close, the root last."""
+    assembler = Assembler(session, turns=turns)
+    nodes = [node for event in events for node in assembler.feed(event)]
+    nodes.extend(assembler.close())
+    return nodes
+
+
+def _end_of_unanswered(call: _Waiting[ToolCall]) -> Moment:
+    """An unanswered call ends where its turn ends, unless the platform recorded its end."""
+    if call.end.at > call.start.at:
+        return call.end
+    _, end = call.turn.extent.span()
+    return Moment(at=end.at, timing="synthetic" if call.start.timing == "synthetic" else "inferred")
+
+
+def _oldest(queues: defaultdict[str, deque[_Waiting[Half]]], call_id: str | None) -> _Waiting[Half] | None:
+    """Take the oldest of those that wait under a call id, and forget the id when it was the last."""
+    if not call_id or call_id not in queues:
+        return None
+    queue = queues[call_id]
+    oldest = queue.popleft()
+    if not queue:
+        del queues[call_id]
+    return oldest
+
+
+def _by_index(waiting: _Waiting[ToolCall] | _Waiting[ToolResult]) -> int:
+    return waiting.index

@@ -1,0 +1,56 @@
+"""What a node is called and which attributes it gets, in the words of one convention.
+
+A convention is a plug-in: an object with the methods of `Convention`, found under the entry point group
+`otel_agent_events.conventions`. What is constant in a session is told apart from what varies with each node, so
+that it is worked out, and encoded, once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from otel_agent_events.events import value
+from otel_agent_events.plugins import Plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_agent_events.assemble import Node
+    from otel_agent_events.attributes import Attribute
+    from otel_agent_events.events import Session
+
+SpanKind: TypeAlias = Literal["internal", "client"]
+
+
+@value()
+class Labels:
+    """What a convention says of one node.
+
+    Attributes:
+        name: of the span; never content. The first of several conventions names it.
+        attributes: None is left out.
+    """
+
+    name: str
+    attributes: Mapping[str, Attribute | None]
+    kind: SpanKind = "internal"
+
+
+class Convention(Protocol):
+    """The words of one convention. Pure: the same node gives the same labels."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is installed; part of the view, so it must not change."""
+        ...
+
+    def constants(self, session: Session) -> Mapping[str, Attribute | None]:
+        """Give what every span of the session carries, from what is known at its first event."""
+        ...
+
+    def label(self, node: Node, session: Session) -> Labels:
+        """Name a node and give what varies. Its event has been through the content policy."""
+        ...
+
+
+CONVENTIONS: Plugins[Convention] = Plugins("otel_agent_events.conventions", "convention")

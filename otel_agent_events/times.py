@@ -1,0 +1,66 @@
+"""Times as the platforms write them, as integers of nanoseconds since 1970 (UTC), exactly.
+
+Nothing here goes through a float: `2024-01-15T10:35:00.123456789Z` keeps its nine digits.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import NamedTuple
+
+MICROSECOND = 1_000
+MILLISECOND = 1_000_000
+SECOND = 1_000_000_000
+
+LATEST = 2**64 - 1
+"""The last nanosecond that OTLP can tell (a `fixed64`); what lies beyond is undated."""
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_STAMP = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))? ?(?:[Zz]|([+-])(\d\d):?(\d\d)?)?",
+    re.ASCII,
+)
+
+
+class Stamp(NamedTuple):
+    """A time, and whether it says all that was written: digits beyond the ninth are cut off."""
+
+    nanoseconds: int
+    exact: bool
+
+
+def parse(written: object) -> Stamp | None:
+    """Read an RFC 3339 time: any number of fractional digits, `Z`, an offset, or no zone (which is UTC).
+
+    Returns:
+        None for everything that is no such time or lies outside what OTLP can tell.
+    """
+    found = _STAMP.fullmatch(written) if isinstance(written, str) else None
+    if found is None:
+        return None
+    year, month, day, hour, minute, second, fraction, sign, offset_hour, offset_minute = found.groups()
+    try:
+        days = date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
+    except ValueError:
+        return None
+    if int(hour) > 23 or int(minute) > 59 or int(second) > 60:  # noqa: PLR2004 - 60 is a leap second
+        return None
+    seconds = days * 86_400 + int(hour) * 3_600 + int(minute) * 60 + int(second)
+    if sign:
+        offset = int(offset_hour) * 3_600 + int(offset_minute or 0) * 60
+        seconds -= offset if sign == "+" else -offset
+    fraction = fraction or ""
+    nanoseconds = seconds * SECOND + int(fraction[:9].ljust(9, "0"))
+    if not 0 <= nanoseconds <= LATEST:
+        return None
+    return Stamp(nanoseconds, exact=not fraction[9:].strip("0"))
+
+
+def written(nanoseconds: int) -> str:
+    """Write a time as RFC 3339 in UTC, with as many fractional digits as it has."""
+    seconds, fraction = divmod(nanoseconds, SECOND)
+    days, seconds = divmod(seconds, 86_400)
+    digits = f".{fraction:09d}".rstrip("0").rstrip(".")
+    clock = f"{seconds // 3_600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    return f"{date.fromordinal(_EPOCH_DAY + days)}T{clock}{digits}Z"
