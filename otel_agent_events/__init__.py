@@ -1,1 +1,60 @@
-"""See the sessions of hosted AI agents as OpenTelemetry traces."""
+"""See the sessions of hosted AI agents as OpenTelemetry traces.
+
+Importing this package opens nothing, and imports neither the SDK nor gRPC nor httpx: what is named below is imported
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otel_agent_events.errors import (
+        AgentEventsError,
+        DestinationError,
+        FetchError,
+        ReadError,
+        RefusedError,
+        SessionError,
+        UnreachableError,
+        UsageError,
+    )
+    from otel_agent_events.pipeline import replay
+    from otel_agent_events.reference import Reference
+    from otel_agent_events.report import Report, SessionReport
+    from otel_agent_events.scrub import Scrubber
+
+__all__ = [
+    "AgentEventsError",
+    "DestinationError",
+    "FetchError",
+    "ReadError",
+    "Reference",
+    "RefusedError",
+    "Report",
+    "Scrubber",
+    "SessionError",
+    "SessionReport",
+    "UnreachableError",
+    "UsageError",
+    "replay",
+]
+
+_HOMES = {
+    "Reference": "reference",
+    "Report": "report",
+    "Scrubber": "scrub",
+    "SessionReport": "report",
+    "replay": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,56 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from otel_agent_events.content import CONTENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def sources(command: F) -> F:
+    """Where sessions come from."""
+    for option in reversed(
+        (
+            click.argument("references", metavar="REF...", nargs=-1, required=True),
+            click.option("--base-url", metavar="URL", help="Host of the platform, when all REFs are of one platform."),
+            click.option("--session", metavar="REF", help="Name what a saved answer does not: FETCHER:PATH."),
+            click.option(
+                "--timeout",
+                metavar="SECONDS",
+                type=click.FloatRange(min=0, min_open=True),
+                help="How long to wait for one answer, of a platform or of the destination.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def conversion(command: F) -> F:
+    """How sessions become spans."""
+    for option in reversed(
+        (
+            click.option("--turns", is_flag=True, help="Show each turn as a span of its own."),
+            click.option(
+                "--content",
+                type=click.Choice(CONTENTS),
+                help="What of the contents leaves: all, all but secrets, or nothing that people or models wrote.  "
+                "[default: scrubbed]",
+            ),
+            click.option(
+                "--max-value",
+                metavar="BYTES",
+                type=int,
+                help="The most bytes of one attribute value; 2000 suits a Tempo with stock settings.  [default: 65536]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command

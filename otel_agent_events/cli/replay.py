@@ -1,0 +1,87 @@
+"""`replay`: fetch sessions, turn each into a trace, send it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from otel_agent_events.cli import options
+from otel_agent_events.cli.words import say, session_lines, summary_line
+from otel_agent_events.errors import UsageError
+
+if TYPE_CHECKING:
+    from otel_agent_events.report import SessionReport
+
+
+@click.command("replay")
+@options.sources
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help="Where to send: http://host:4318, http://host:4317 (gRPC).  [default: OTEL_EXPORTER_OTLP_ENDPOINT, "
+    "else http://localhost:4318]",
+)
+@click.option("--protocol", type=click.Choice(["http/protobuf", "grpc"]), help="Of OTLP.  [default: http/protobuf]")
+@click.option("--header", "headers", metavar="K=V", multiple=True, help="Sent to the endpoint. Repeatable.")
+@click.option(
+    "--to",
+    metavar="otlp|file:PATH|console",
+    multiple=True,
+    default=("otlp",),
+    show_default=True,
+    help="Destination. Repeatable. A file gets OTLP JSON lines; so does the console, on standard output.",
+)
+@click.option("--service-name", metavar="NAME", help="service.name of the traces.  [default: the agent's key]")
+@click.option("--namespace", default="", metavar="NAME", help="An account or environment; part of the ids.")
+@click.option(
+    "--revision",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Raise it to send a session that has grown since: it gets ids of its own.",
+)
+@options.conversion
+@click.option("--traceparent", metavar="TRACEPARENT", help="Hang the one session under this live span.")
+@click.option("--link", "links", metavar="TRACEPARENT", multiple=True, help="Link the root to a span. Repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print one summary object and nothing else.")
+@click.pass_context
+def command(
+    context: click.Context, /, *, references: tuple[str, ...], as_json: bool, headers: tuple[str, ...], **given: Any
+) -> None:
+    r"""Fetch sessions, turn each into a trace and send it.
+
+    Without options the OTEL_* variables of the OpenTelemetry specification hold, then its defaults.
+
+    \b
+    Examples:
+      otel-agent-events replay vectara:support/refund_case_88
+      otel-agent-events replay vectara:support/s1 --endpoint http://localhost:4317
+      curl ... | otel-agent-events replay - --session vectara:support/s1 --to file:s1.otlp.jsonl
+
+    Exit codes: 0 all acknowledged; 1 a session failed or a span was not acknowledged; 2 wrong usage; 3 the
+    destination did not answer at all.
+    """
+    from otel_agent_events.pipeline import replay  # noqa: PLC0415 - --help needs none of it
+    from otel_agent_events.settings import parse_pair  # noqa: PLC0415
+
+    on_console = "console" in given["to"]
+    if as_json and on_console:
+        raise UsageError("--json and --to console both write to standard output; choose one")
+
+    def told(session: SessionReport) -> None:
+        for line in session_lines(session):
+            say(line, err=on_console)
+
+    report = replay(
+        references,
+        headers=dict(parse_pair(header, "--header") for header in headers),
+        told=None if as_json else told,
+        noted=None if as_json else lambda note: say(f"note: {note}", err=True),
+        **given,
+    )
+    if as_json:
+        click.echo(report.model_dump_json(indent=2))
+    else:
+        say(summary_line(report), err=on_console)
+    context.exit(report.exit_code)

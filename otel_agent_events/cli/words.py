@@ -1,0 +1,103 @@
+"""What the commands say, as lines for a person."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from otel_agent_events import times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_agent_events.report import DestinationReport, Report, SessionReport
+
+SHOWN_BY_DEFAULT = 2 * 24 * 3_600 * times.SECOND
+"""How far Jaeger's search looks back when nobody says otherwise."""
+
+_LABEL = 11
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print a line. What came from elsewhere may hold control characters, and a terminal would obey them."""
+    click.echo(printable(line), err=err)
+
+
+def printable(text: str) -> str:
+    """Give a text that no terminal takes for a command: what cannot be printed is shown as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def session_lines(report: SessionReport, now: int | None = None) -> Iterator[str]:
+    """Tell what became of one session.
+
+    Args:
+        report: of the session.
+        now: nanoseconds since 1970, to tell whether stores show sessions of that age by default.
+    """
+    told = f"{report.events} events"
+    if report.duplicates:
+        told += f", {report.duplicates} met again"
+    yield f"{report.reference}  {told}, {report.made} spans"
+    if report.trace_id is not None and report.made:
+        yield _line("trace id", report.trace_id)
+    if report.start is not None and report.end is not None:
+        yield _line("time", f"{times.written(report.start)} to {times.written(report.end)}")
+    for destination in report.destinations:
+        if destination.made:
+            yield _line("sent to", _counts(destination))
+        for message in destination.messages:
+            yield _line("", message)
+    if report.end is not None and _is_sent(report):
+        yield from _age(report.end, time.time_ns() if now is None else now)
+    for warning in report.warnings:
+        yield _line("warning", warning)
+    if report.error is not None:
+        yield _line("error", report.error)
+
+
+def summary_line(report: Report) -> str:
+    """Tell what became of all sessions."""
+    totals = report.totals
+    failed = sum(not session.succeeded for session in report.sessions)
+    sessions = f"{len(report.sessions)} session{'' if len(report.sessions) == 1 else 's'}"
+    if failed:
+        sessions += f" ({failed} failed)"
+    return f"{sessions}: {_fates(totals.made, totals.acknowledged, totals.rejected, totals.lost)} in {report.seconds} s"
+
+
+def _line(label: str, told: str) -> str:
+    return f"  {label:<{_LABEL}}{told}"
+
+
+def _counts(destination: DestinationReport) -> str:
+    fates = _fates(destination.made, destination.acknowledged, destination.rejected, destination.lost)
+    return f"{destination.destination}: {fates}"
+
+
+def _fates(made: int, acknowledged: int, rejected: int, lost: int) -> str:
+    fates = f"{acknowledged} of {made} spans acknowledged"
+    if rejected:
+        fates += f", {rejected} rejected"
+    if lost:
+        fates += f", {lost} lost"
+    return fates
+
+
+def _is_sent(report: SessionReport) -> bool:
+    return any(
+        each.acknowledged and not each.destination.startswith(("file:", "console")) for each in report.destinations
+    )
+
+
+def _age(end: int, now: int) -> Iterator[str]:
+    """Say where to look for a session that stores do not show by themselves."""
+    if now - end <= SHOWN_BY_DEFAULT:
+        return
+    yield _line("find it", "this session is older than stores show by default, so open it by its trace id;")
+    yield _line("", "Jaeger's search looks back two days: choose Custom Time Range (or raise search.maxLookback);")
+    yield _line("", "Tempo finds it by id only, unless ingestion_time_range_slack is raised: see docs/collector.md")

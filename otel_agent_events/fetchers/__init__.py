@@ -1,0 +1,144 @@
+"""How the sessions of one platform are asked for, and how its answers are read.
+
+A fetcher is a plug-in in one file, found under the entry point group `otel_agent_events.fetchers`. It does no I/O of
+its own: `ask` yields requests and is sent the answers, `reader` turns answers into events. The client that carries
+the requests out is the same for every platform, and so are retries, limits and error messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from otel_agent_events.events import Caution, Event, Session, value
+from otel_agent_events.plugins import Plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping, Sequence
+
+    from otel_agent_events.errors import FetchError
+    from otel_agent_events.events import JSON
+    from otel_agent_events.fetchers.auth import Credentials
+    from otel_agent_events.reference import Reference
+
+
+@value()
+class Request:
+    """One GET request.
+
+    Attributes:
+        label: what the answer is (`agent`, `session`, `events`); the reader goes by it.
+        path: the segments of the path, unencoded.
+        may_fail: a failure comes back as an answer with `failure`, and is not raised.
+        shared: the answer is the same for every session, and is asked for once a run.
+    """
+
+    label: str
+    path: tuple[str, ...]
+    query: Mapping[str, str] = field(default_factory=dict)
+    may_fail: bool = False
+    shared: bool = False
+
+
+@value()
+class Answer:
+    """What came back.
+
+    Attributes:
+        label: that of the request.
+        body: the parsed JSON; None when it failed.
+        source: the request, or the file, in words for messages.
+        failure: why there is no body, when the request was allowed to fail.
+    """
+
+    label: str
+    body: JSON
+    source: str
+    failure: FetchError | None = None
+
+
+Asking: TypeAlias = "Generator[Request, Answer, None]"
+Item: TypeAlias = Event | Session | Caution
+
+
+@value()
+class Connection:
+    """Where a platform is and how to be let in.
+
+    Attributes:
+        base_url: without a trailing slash; may have a path.
+        credentials: let us in; they are masked in every message.
+        advice: by HTTP status, what the user can do about it.
+    """
+
+    base_url: str
+    credentials: Credentials
+    advice: Mapping[int, str] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """Turns the answers of one session into events. Stateful, pure: no clock, no I/O.
+
+    Feeding a session's answers in order gives its events in the platform's order. Facts about the session come as a
+    `Session` with all that is known by then. No value in an answer makes it raise anything but `ReadError`, and that
+    only where the list of events itself cannot be found.
+    """
+
+    @property
+    def duplicates(self) -> int:
+        """How many records were met again, and gave no event."""
+        ...
+
+    def feed(self, answer: Answer) -> Iterable[Item]:
+        """Read one answer."""
+        ...
+
+    def close(self) -> Iterable[Item]:
+        """Say what can be said only when everything has been read."""
+        ...
+
+
+class Fetcher(Protocol):
+    """One platform."""
+
+    @property
+    def name(self) -> str:
+        """The word before the colon of a reference, and the platform's name in ids."""
+        ...
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """What the parts of the path are called, for messages: `("AGENT", "SESSION")`."""
+        ...
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that `connect` may read."""
+        ...
+
+    def connect(self, environ: Mapping[str, str], base_url: str | None) -> Connection:
+        """Find host and credentials.
+
+        Raises:
+            UsageError: credentials are missing; names the variables to set.
+        """
+        ...
+
+    def ask(self, reference: Reference) -> Asking:
+        """Yield the requests that fetch a session; each is answered by `send`."""
+        ...
+
+    def reader(self, reference: Reference) -> Reader:
+        """Make a reader for the answers of one session."""
+        ...
+
+    def recognise(self, body: JSON) -> str | None:
+        """Give the label under which a saved answer is read, or None when it is not of this platform."""
+        ...
+
+    def identify(self, answers: Sequence[Answer]) -> tuple[str, ...]:
+        """Give the path of the session that saved answers are of; a part that they do not name is ""."""
+        ...
+
+
+FETCHERS: Plugins[Fetcher] = Plugins("otel_agent_events.fetchers", "fetcher")

@@ -1,0 +1,323 @@
+"""The one HTTP client of all fetchers: time-outs, retries, limits, and errors that say what to do.
+
+It carries out what a fetcher asks, one request after the other, and hands each answer to the fetcher (which decides
+what to ask next) and to the caller (who has it read).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx
+
+from otel_agent_events.errors import FetchError, UsageError
+from otel_agent_events.fetchers import Answer
+from otel_agent_events.fetchers.auth import TokenError
+from otel_agent_events.retry import Backoff, retry_after
+from otel_agent_events.scrub import Scrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from otel_agent_events.events import JSON
+    from otel_agent_events.fetchers import Connection, Fetcher, Request
+    from otel_agent_events.reference import Reference
+
+RETRIED = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+"""Statuses below 500 after which the same request may succeed."""
+
+TIMEOUT = 30.0
+"""Seconds to wait for an answer to begin, or to go on."""
+
+_WORDS = 300
+_SCRUBBER = Scrubber()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one session may cost.
+
+    Attributes:
+        requests: the most requests for one session.
+        answer: the most bytes of one answer, after decompression.
+    """
+
+    requests: int = 100_000
+    answer: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How retries wait; a test brings its own clock."""
+
+    backoff: Backoff = field(default_factory=Backoff)
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.time
+    draw: Callable[[], float] = random.random
+
+
+class Client:
+    """Carry out the requests of one platform's fetcher.
+
+    Args:
+        http: does the transport; it is not closed here.
+        connection: host and credentials.
+        timeout: seconds to wait for an answer to begin or go on.
+    """
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        connection: Connection,
+        *,
+        timeout: float = TIMEOUT,
+        limits: Limits | None = None,
+        waiting: Waiting | None = None,
+    ) -> None:
+        self._http = http
+        self._connection = connection
+        self._timeout = timeout
+        self._limits = limits or Limits()
+        self._waiting = waiting or Waiting()
+        self._shared: dict[str, Answer] = {}
+
+    def fetch(self, fetcher: Fetcher, reference: Reference) -> Iterator[Answer]:
+        """Ask for one session; give its answers as they come.
+
+        Raises:
+            FetchError: the platform did not answer as hoped. The answers given before it are good.
+        """
+        asking = fetcher.ask(reference)
+        request = next(asking, None)
+        asked = 0
+        while request is not None:
+            asked += 1
+            if asked > self._limits.requests:
+                raise FetchError(
+                    f"{reference} takes more than {self._limits.requests} requests; stopped",
+                    request=self._words(request),
+                )
+            answer = self._answer(request, reference)
+            yield answer
+            try:
+                request = asking.send(answer)
+            except StopIteration:
+                return
+
+    def _answer(self, request: Request, reference: Reference) -> Answer:
+        words = self._words(request)
+        if words in self._shared:
+            return self._shared[words]
+        try:
+            answer = Answer(label=request.label, body=self._json(request, reference), source=words)
+        except FetchError as error:
+            if not request.may_fail:
+                raise
+            answer = Answer(label=request.label, body=None, source=words, failure=error)
+        if request.shared:
+            self._shared[words] = answer
+        return answer
+
+    def _json(self, request: Request, reference: Reference) -> JSON:
+        body = self._get(request, reference)
+        try:
+            return parse_json(body)
+        except ValueError as error:
+            raise self._error(request, reference, f"answered 200 with {error}") from None
+
+    def _get(self, request: Request, reference: Reference) -> bytes:
+        """Ask until there is an answer to keep, or no more sense in asking."""
+        waiting = self._waiting
+        waited, attempt = 0.0, 0
+        while True:
+            asked = None
+            try:
+                status, headers, body = self._once(request, reference)
+                if status == HTTPStatus.OK:
+                    return body
+                failure = self._refusal(request, reference, status, headers, body)
+                asked = retry_after(headers.get("retry-after"), now=waiting.now())
+            except httpx.TransportError as error:
+                failure = self._broken(request, reference, error)
+            except TokenError as error:
+                message = self._connection.credentials.mask(f"{reference}: {error}")
+                failure = FetchError(message, request=error.request, status=error.status)
+            if not _worth_a_retry(failure.status):
+                raise failure from None
+            wait = waiting.backoff.wait(attempt, asked=asked, waited=waited, draw=waiting.draw())
+            if wait is None:
+                raise self._given_up(failure, attempt + 1, asked) from None
+            waiting.sleep(wait)
+            waited += wait
+            attempt += 1
+
+    def _once(self, request: Request, reference: Reference) -> tuple[int, httpx.Headers, bytes]:
+        try:
+            with self._http.stream(
+                "GET",
+                self._url(request),
+                headers={"Accept": "application/json", "User-Agent": user_agent()},
+                auth=self._connection.credentials,
+                timeout=self._timeout,
+                follow_redirects=False,
+            ) as response:
+                body = bytearray()
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if len(body) > self._limits.answer:
+                        limit = f"more than {self._limits.answer} bytes; an answer may not be larger"
+                        raise self._error(request, reference, f"answered with {limit}")
+                return response.status_code, response.headers, bytes(body)
+        except httpx.DecodingError as error:
+            raise self._error(
+                request, reference, f"answered with a body that cannot be decompressed: {error}"
+            ) from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise self._error(request, reference, f"cannot be sent: {error}") from None
+
+    # --- what is said ---------------------------------------------------------------------------------
+
+    def _refusal(
+        self, request: Request, reference: Reference, status: int, headers: httpx.Headers, body: bytes
+    ) -> FetchError:
+        said = f"answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip()
+        if status == HTTPStatus.NO_CONTENT:
+            said += ": there is no content where a JSON answer was expected"
+        elif HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            said += f" to {headers.get('location', 'nowhere')!r}, which is not followed; is the base URL right?"
+        else:
+            words = words_of(body)
+            said += f": {words}" if words else ""
+        return self._error(request, reference, said, status=status)
+
+    def _broken(self, request: Request, reference: Reference, error: httpx.TransportError) -> FetchError:
+        if isinstance(error, httpx.TimeoutException):
+            said = f"did not answer within {self._timeout:g} s; --timeout sets how long to wait"
+        else:
+            host = error.request.url.copy_with(path="/", query=None)
+            said = f"could not be answered: {str(error) or type(error).__name__}; is {host} right?"
+        return self._error(request, reference, said, status=0)
+
+    def _error(self, request: Request, reference: Reference, said: str, *, status: int | None = None) -> FetchError:
+        words = self._words(request)
+        advice = self._connection.advice.get(status or 0)
+        said = _SCRUBBER.text(self._connection.credentials.mask(said))
+        if len(said) > _WORDS:
+            said = said[: _WORDS - 1] + "…"
+        message = f"{reference}: {words} {said}"
+        if advice:
+            message += f". {advice}"
+        return FetchError(message, request=words, status=status)
+
+    def _given_up(self, failure: FetchError, tries: int, asked: float | None) -> FetchError:
+        said = f" (tried {tries} times)" if tries > 1 else ""
+        if asked is not None:
+            said += f"; the platform asks to wait {asked:g} s"
+        return FetchError(f"{failure}{said}", request=failure.request, status=failure.status)
+
+    def _words(self, request: Request) -> str:
+        return f"GET {_path(request)}"
+
+    def _url(self, request: Request) -> str:
+        return self._connection.base_url + _path(request)
+
+
+def parse_json(body: bytes) -> JSON:
+    """Parse the body of an answer.
+
+    Raises:
+        ValueError: it is none; the message completes the sentence "answered with ...".
+    """
+    if not body.strip():
+        raise ValueError("an empty body")
+    try:
+        try:
+            return json.loads(body)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # an integer of more than 4300 digits: it stays text, and the answer is not lost
+            return json.loads(body, parse_int=_integer)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a body that is no text in UTF-8 ({error.reason})") from None
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply to be read") from None
+    except json.JSONDecodeError as error:
+        if body.lstrip()[:1] == b"<":
+            raise ValueError("a web page (HTML) where JSON was expected; is the base URL right?") from None
+        raise ValueError(f"JSON that is broken or cut off at character {error.pos} ({error.msg})") from None
+
+
+def _integer(digits: str) -> int | str:
+    """Read an integer, or leave its digits as text where Python refuses to."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+def words_of(body: bytes) -> str:
+    """Find the sentence in the body of an error: platforms keep it under different names."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        words = list(_sentences(json.loads(text)))
+    except (ValueError, RecursionError):
+        return "a web page (HTML)" if text.startswith("<") else text
+    return "; ".join(words) or text
+
+
+def _sentences(told: object) -> Generator[str, None, None]:
+    """Walk the members under which Vectara, Lyzr, Agora, Hubster and OAuth2 put their words."""
+    if isinstance(told, str):
+        yield told
+    elif isinstance(told, list):
+        for each in told:
+            yield from _sentences(each)
+    elif isinstance(told, dict):
+        for name in ("messages", "message", "detail", "msg", "errors", "description", "error_description", "error"):
+            yield from _sentences(told.get(name))
+
+
+def checked_base_url(url: str, origin: str) -> str:
+    """Check a base URL and drop its trailing slash.
+
+    Raises:
+        UsageError: it is no http or https URL, or has a query.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.query and not parts.fragment
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(f"{origin}: {url!r} is no base URL; it looks like https://host or https://host/path")
+    return url.rstrip("/")
+
+
+def user_agent() -> str:
+    """Name us and our version."""
+    return f"otel-agent-events/{version('otel-agent-events')}"
+
+
+def _worth_a_retry(status: int | None) -> bool:
+    """A broken connection has status 0 here; None is what no retry can mend."""
+    return status is not None and (status == 0 or status in RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _path(request: Request) -> str:
+    path = "".join("/" + _segment(segment) for segment in request.path)
+    return f"{path}?{urlencode(request.query)}" if request.query else path
+
+
+def _segment(segment: str) -> str:
+    """Encode one segment; `.` and `..` would be taken as steps through the path."""
+    if segment in {".", ".."}:
+        return segment.replace(".", "%2E")
+    return quote(segment, safe="", errors="surrogatepass")

@@ -1,0 +1,487 @@
+"""Vectara: the events of an agent's session, `vectara:AGENT/SESSION`.
+
+Facts and their sources are those of Vectara's OpenAPI document, guides and Python SDK 0.4.3, which contradict each
+other; where they do, every spelling is read. Events come in the order in which they happened, one stamp each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from otel_agent_events import times
+from otel_agent_events.errors import ReadError, UsageError
+from otel_agent_events.events import (
+    AgentMessage,
+    Caution,
+    ContextUsage,
+    Event,
+    Note,
+    OtherPart,
+    Part,
+    Session,
+    Skill,
+    Structured,
+    Subagent,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    UserMessage,
+)
+from otel_agent_events.fetchers import Answer, Connection, Request
+from otel_agent_events.fetchers.auth import ApiKey, ClientCredentials, Credentials
+from otel_agent_events.fetchers.client import checked_base_url
+from otel_agent_events.fetchers.fields import Fields
+from otel_agent_events.keys import Keys, shallow
+from otel_agent_events.reference import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from otel_agent_events.events import JSON
+    from otel_agent_events.fetchers import Asking, Item
+
+BASE_URL = "https://api.vectara.io"
+TOKEN_URL = "https://auth.vectara.io/oauth2/token"  # noqa: S105 - an address, not a secret
+PAGE = "100"
+"""The most events that Vectara gives on one page; its default is 10 or 20, as its documents differ."""
+
+_REFUSED_PARAMETER = {400, 422}
+_CONFIGURATION = ("tool_configuration_name", "tool_configuration", "tool_key")
+"""The names under which OpenAPI document, guide and stream sample call the configuration of a tool."""
+
+
+class Vectara:
+    """Fetch the events of one session, and look its agent and the session itself up."""
+
+    name = "vectara"
+    path = ("AGENT", "SESSION")
+    variables = (
+        "VECTARA_API_KEY",
+        "VECTARA_CLIENT_ID",
+        "VECTARA_CLIENT_SECRET",
+        "VECTARA_TOKEN_URL",
+        "VECTARA_BASE_URL",
+    )
+
+    def connect(self, environ: Mapping[str, str], base_url: str | None) -> Connection:
+        """Take an API key, or OAuth2 client credentials; an API key wins.
+
+        Raises:
+            UsageError: neither is set.
+        """
+        origin = "--base-url" if base_url else "VECTARA_BASE_URL"
+        return Connection(
+            base_url=checked_base_url(base_url or environ.get("VECTARA_BASE_URL") or BASE_URL, origin),
+            credentials=_credentials(environ),
+            advice={
+                401: "Set VECTARA_API_KEY to a key that is valid on this host, or VECTARA_CLIENT_ID and "
+                "VECTARA_CLIENT_SECRET to OAuth2 client credentials",
+                403: "This key may not read agent sessions; a Personal API key may",
+                404: "Check agent key and session key; an idle session is deleted when its time to live is over",
+            },
+        )
+
+    def ask(self, reference: Reference) -> Asking:
+        """Look up agent and session, then page through the events until a page names no further one."""
+        agent, session = self._parts(reference)
+        yield Request(label="agent", path=("v2", "agents", agent), may_fail=True, shared=True)
+        path = ("v2", "agents", agent, "sessions", session)
+        yield Request(label="session", path=path, may_fail=True)
+        query = {"limit": PAGE, "include_hidden": "true"}
+        asked_for: set[str] = set()
+        while True:
+            answer = yield Request(label="events", path=(*path, "events"), query=query, may_fail=True)
+            if answer.failure is not None:
+                if "include_hidden" not in query or answer.failure.status not in _REFUSED_PARAMETER:
+                    raise answer.failure
+                del query["include_hidden"]
+                continue
+            page_key = _page_key(answer.body)
+            if not isinstance(page_key, str) or not page_key or page_key in asked_for:
+                return
+            asked_for.add(page_key)
+            query = {**query, "page_key": page_key}
+
+    def reader(self, reference: Reference) -> VectaraReader:
+        """Make a reader for the answers of one session."""
+        return VectaraReader(reference)
+
+    def recognise(self, body: JSON) -> str | None:
+        """Tell a page of events, a session and an agent by their members."""
+        match body:
+            case {"events": _}:
+                return "events"
+            case {"agent_key": str()}:
+                return "session"
+            case {"key": str(), "first_step": _} | {"key": str(), "tool_configurations": _}:
+                return "agent"
+            case _:
+                return None
+
+    def identify(self, answers: Sequence[Answer]) -> tuple[str, ...]:
+        """Take the agent from a saved session, and the session from there or from its events."""
+        agent = session = ""
+        for answer in answers:
+            match answer:
+                case Answer(label="session", body={"agent_key": str(agent_key)} as body):
+                    agent = agent or agent_key
+                    session = session or _first_text(body, "key", "id")
+                case Answer(label="events", body={"events": list(records)}):
+                    named = (_first_text(record, "session_key") for record in records if isinstance(record, dict))
+                    session = session or next(filter(None, named), "")
+                case _:
+                    pass
+        return agent, session
+
+    def _parts(self, reference: Reference) -> tuple[str, str]:
+        match reference.path:
+            case (agent, session) if agent and session:
+                return agent, session
+            case _:
+                raise UsageError(f"{reference} names no Vectara session; write vectara:AGENT/SESSION")
+
+
+class VectaraReader:
+    """Read pages of events, and what the look-ups of agent and session gave."""
+
+    def __init__(self, reference: Reference) -> None:
+        agent, session = (*reference.path, "", "")[:2]
+        self._agent = agent
+        self._session = Session(
+            reference=reference,
+            id=session or None,
+            service=agent or None,
+            agent_name=agent or None,
+            agent_id=agent or None,
+        )
+        self._subagents: dict[str, str] = {}  # by the name of the tool configuration, the agent that it runs
+        self._keys = Keys()
+        self._told = False
+        self._page_keys: list[JSON] = []
+
+    @property
+    def duplicates(self) -> int:
+        """How many records were met again, and gave no event."""
+        return self._keys.duplicates
+
+    def feed(self, answer: Answer) -> Iterator[Item]:
+        """Read one answer.
+
+        Raises:
+            ReadError: a page has no list of events.
+        """
+        if answer.failure is not None:
+            yield Caution(message=_what_is_missing(answer))
+            return
+        match answer.label:
+            case "agent":
+                yield from self._take_agent(answer)
+            case "session":
+                yield from self._take_session(answer)
+            case _:
+                yield from self._take_page(answer)
+
+    def close(self) -> Iterator[Item]:
+        """Say when the last page names a further one: the records are cut short there."""
+        if not self._told:
+            yield self._session
+        last = self._page_keys[-1] if self._page_keys else None
+        if last is None or last == "":
+            return
+        self._session = replace(self._session, complete=False)
+        yield self._session
+        if not isinstance(last, str):
+            yield Caution(message="the page key of the last page is not a text: there may be more events than these")
+        elif self._page_keys.count(last) > 1:
+            yield Caution(message="Vectara gave the same page key twice: there may be more events than these")
+        else:
+            yield Caution(
+                message="the last page names a further one that is not here: there are more events than these"
+            )
+
+    # --- facts about the session ----------------------------------------------------------------------
+
+    def _take_agent(self, answer: Answer) -> Iterator[Item]:
+        if not isinstance(answer.body, dict):
+            yield Caution(message=f"{answer.source} is no agent; its name and model are missing")
+            return
+        body = answer.body
+        key = _first_text(body, "key")
+        self._agent = self._agent or key
+        model = body.get("model")
+        configurations = body.get("tool_configurations")
+        if isinstance(configurations, dict):
+            for name, configuration in configurations.items():
+                match configuration:
+                    case {"sub_agent_configuration": {"agent_key": str(agent_key)}} if agent_key:
+                        self._subagents[name] = agent_key
+                    case _:
+                        pass
+        self._session = replace(
+            self._session,
+            service=self._session.service or key or None,
+            agent_id=self._session.agent_id or key or None,
+            agent_name=_first_text(body, "name") or self._session.agent_name or key or None,
+            model=(_first_text(model, "name") or None) if isinstance(model, dict) else None,
+        )
+        self._told = True
+        yield self._session
+
+    def _take_session(self, answer: Answer) -> Iterator[Item]:
+        if not isinstance(answer.body, dict):
+            yield Caution(message=f"{answer.source} is no session; its name and context usage are missing")
+            return
+        fields = Fields(answer.body)
+        fields.drop("key", self._session.id)
+        fields.drop("id", self._session.id)
+        fields.drop("agent_key", self._agent)
+        created_at = fields.text("created_at")
+        stamp = times.parse(created_at)
+        usage = answer.body.get("session_context_usage")
+        context = _context(usage)
+        if context is not None:
+            fields.drop("session_context_usage", _told_by(context))
+        described = {name: fields.value(name) for name in ("name", "description", "metadata")}
+        self._session = replace(
+            self._session,
+            created_at=created_at,
+            started=None if stamp is None else stamp.nanoseconds,
+            context=context,
+            content={name: told for name, told in described.items() if told is not None},
+            remainder=fields.rest(),
+        )
+        self._told = True
+        yield self._session
+
+    # --- events ---------------------------------------------------------------------------------------
+
+    def _take_page(self, answer: Answer) -> Iterator[Item]:
+        match answer.body:
+            case {"events": list(records)}:
+                pass
+            case _:
+                raise ReadError(f"{self._session.reference}: {answer.source} holds no list of events")
+        self._page_keys.append(_page_key(answer.body))
+        if not self._told:
+            self._told = True
+            yield self._session
+        for record in records:
+            event = self._read(record)
+            if event is not None:
+                yield event
+
+    def _read(self, record: JSON) -> Event | None:
+        identifier = record.get("id") if isinstance(record, dict) else None
+        key = self._keys.claim(record, identifier if isinstance(identifier, str) and identifier else None)
+        if key is None:
+            return None
+        record = shallow(record)
+        if not isinstance(record, dict):
+            return Note(key=key, remainder=record)
+        fields = Fields(record)
+        at = fields.nanoseconds("created_at")
+        fields.drop("session_key", self._session.id)
+        type_ = fields.name("type")
+        common: _Common = {"key": key, "id": fields.name("id"), "type": type_, "end": at}
+        read = _READERS.get(type_ or "")
+        if read is not None:
+            return read(self, fields, common)
+        if type_ is not None and type_.endswith("_exceeded"):
+            return _limit(self, fields, common)
+        return Note(**common, start=at, remainder=fields.rest())
+
+    def subagent(self, configuration: str | None, result: JSON) -> Subagent | None:
+        """A sub-agent's result names the session that it ran; its agent is told by the tool's configuration."""
+        agent = self._subagents.get(configuration or "")
+        match result:
+            case {"session_key": str(session)} if agent and session:
+                return Subagent(reference=Reference("vectara", (agent, session)))
+            case _:
+                return None
+
+
+# --- one record of each type --------------------------------------------------------------------------
+
+_Common: TypeAlias = dict[str, Any]
+"""The fields that every event has, ready to be handed on: key, id, type, and the stamp as `end`."""
+
+_Read: TypeAlias = "Callable[[VectaraReader, Fields, _Common], Event]"
+
+
+def _input_message(_: VectaraReader, fields: Fields, common: _Common) -> Event:
+    parts = tuple(map(_part, fields.listed("messages") or ()))
+    return UserMessage(**common, start=common["end"], parts=parts, remainder=fields.rest())
+
+
+def _thinking(_: VectaraReader, fields: Fields, common: _Common) -> Event:
+    return Thinking(**common, text=fields.text("content"), remainder=fields.rest())
+
+
+def _agent_output(_: VectaraReader, fields: Fields, common: _Common) -> Event:
+    text = fields.text("content")
+    parts = () if text is None else (Text(text=text),)
+    return AgentMessage(**common, parts=parts, remainder=fields.rest())
+
+
+def _structured_output(_: VectaraReader, fields: Fields, common: _Common) -> Event:
+    content = fields.value("content")
+    parts = () if content is None else (Structured(content=content, schema=fields.name("schema_name")),)
+    return AgentMessage(**common, parts=parts, remainder=fields.rest())
+
+
+def _tool_input(_: VectaraReader, fields: Fields, common: _Common) -> Event:
+    return ToolCall(
+        **common,
+        start=common["end"],
+        call_id=fields.name("tool_call_id"),
+        tool=fields.name("tool_name"),
+        configuration=fields.name(*_CONFIGURATION),
+        arguments=fields.value("tool_input", "parameters"),
+        remainder=fields.rest(),
+    )
+
+
+def _tool_output(reader: VectaraReader, fields: Fields, common: _Common) -> Event:
+    configuration = fields.name(*_CONFIGURATION)
+    result = fields.value("tool_output", "result")
+    return ToolResult(
+        **common,
+        start=common["end"],
+        call_id=fields.name("tool_call_id"),
+        tool=fields.name("tool_name"),
+        configuration=configuration,
+        result=result,
+        failed=fields.flag("error"),
+        subagent=reader.subagent(configuration, result),
+        remainder=fields.rest(),
+    )
+
+
+def _note(
+    *,
+    names: tuple[str, ...] = (),
+    counts: tuple[str, ...] = (),
+    contents: tuple[str, ...] = (),
+    failure: Literal["interrupt", "limit"] | None = None,
+) -> _Read:
+    """Make a reader for a record that is a note: which fields are names and counts, and which somebody wrote."""
+
+    def read(_: VectaraReader, fields: Fields, common: _Common) -> Event:
+        attributes = {name: fields.text(name) for name in names} | {name: fields.integer(name) for name in counts}
+        content = {name: fields.value(name) for name in contents}
+        return Note(
+            **common,
+            start=common["end"],
+            name=common["type"],
+            attributes={name: told for name, told in attributes.items() if told is not None},
+            content={name: told for name, told in content.items() if told is not None},
+            failure=failure,
+            remainder=fields.rest(),
+        )
+
+    return read
+
+
+_limit = _note(counts=("context_limit", "actual_tokens", "transition_limit"), contents=("message",), failure="limit")
+
+_READERS: Mapping[str, _Read] = {
+    "input_message": _input_message,
+    "thinking": _thinking,
+    "tool_input": _tool_input,
+    "tool_output": _tool_output,
+    "agent_output": _agent_output,
+    "structured_output": _structured_output,
+    "skill_load": _note(names=("skill_name",), contents=("content",)),
+    "artifact_upload": _note(contents=("artifacts",)),
+    "image_read": _note(names=("artifact_id", "detail")),
+    "step_transition": _note(names=("from_step", "to_step"), contents=("content",)),
+    "compaction": _note(
+        names=("summary_key",), counts=("turns_compacted", "events_compacted"), contents=("summary_text",)
+    ),
+    "context_limit_exceeded": _limit,
+    "step_transition_limit_exceeded": _limit,
+    "session_interrupted": _note(failure="interrupt"),
+}
+"""How each of the 14 types of the SDK's `AgentEvent` is read; any other one is kept as `unknown_event`."""
+
+
+def _credentials(environ: Mapping[str, str]) -> Credentials:
+    key = environ.get("VECTARA_API_KEY")
+    if key:
+        return ApiKey("x-api-key", key, variable="VECTARA_API_KEY")
+    client_id, client_secret = environ.get("VECTARA_CLIENT_ID"), environ.get("VECTARA_CLIENT_SECRET")
+    if client_id and client_secret:
+        return ClientCredentials(
+            environ.get("VECTARA_TOKEN_URL") or TOKEN_URL,
+            client_id,
+            client_secret,
+            variables="VECTARA_CLIENT_ID, VECTARA_CLIENT_SECRET and VECTARA_TOKEN_URL",
+        )
+    raise UsageError(
+        "Vectara wants credentials: set VECTARA_API_KEY (a Personal API key), "
+        "or VECTARA_CLIENT_ID and VECTARA_CLIENT_SECRET"
+    )
+
+
+def _page_key(body: JSON) -> JSON:
+    """Give the key of the next page: absent, null or empty on the last one. A spoilt one is given as it is."""
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    return metadata.get("page_key") if isinstance(metadata, dict) else metadata
+
+
+def _part(message: JSON) -> Part:
+    match message:
+        case {"type": "text", "content": str(text), **rest} if not rest:
+            return Text(text=text)
+        case {"type": "skill", "skill_name": str(name), **rest} if not rest:
+            return Skill(name=name)
+        case _:
+            return OtherPart(content=message)
+
+
+def _context(usage: JSON) -> ContextUsage | None:
+    if not isinstance(usage, dict):
+        return None
+    read, written = (usage.get(name) for name in ("input_tokens", "output_tokens"))
+    return ContextUsage(
+        input_tokens=_count(read, "count"),
+        output_tokens=_count(written, "count"),
+        reasoning_tokens=_count(written, "reasoning_tokens"),
+        total_tokens=_count(usage, "total_tokens"),
+        window=_count(usage, "model_context_window"),
+    )
+
+
+def _told_by(context: ContextUsage) -> JSON:
+    """Spell a usage as Vectara does; when that is all that the record says, nothing of it need be kept beside."""
+    read = {"count": context.input_tokens}
+    written = {"count": context.output_tokens, "reasoning_tokens": context.reasoning_tokens}
+    told: dict[str, JSON] = {
+        "input_tokens": {name: count for name, count in read.items() if count is not None},
+        "output_tokens": {name: count for name, count in written.items() if count is not None},
+        "total_tokens": context.total_tokens,
+        "model_context_window": context.window,
+    }
+    return {name: count for name, count in told.items() if count not in (None, {})}
+
+
+def _count(counts: JSON, name: str) -> int | None:
+    count = counts.get(name) if isinstance(counts, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def _first_text(record: Mapping[str, JSON], *names: str) -> str:
+    return next((told for told in map(record.get, names) if isinstance(told, str) and told), "")
+
+
+def _what_is_missing(answer: Answer) -> str:
+    match answer.label:
+        case "agent":
+            missing = "the trace lacks the agent's name, its model and the links to sub-agents"
+        case "session":
+            missing = "the trace lacks the session's name, start and context usage"
+        case _:
+            missing = "asked again without include_hidden: events that compaction has hidden are missing"
+    return f"{answer.failure}; {missing}"

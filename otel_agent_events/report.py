@@ -1,0 +1,98 @@
+"""What a replay did, said truthfully: the same values for a person, for `--json` and for Python."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+_MODEL = ConfigDict(frozen=True, extra="forbid")
+
+
+class Counts(BaseModel):
+    """What became of spans. `made` is the sum of the other four, always."""
+
+    model_config = _MODEL
+
+    made: int = 0
+    acknowledged: int = 0
+    rejected: int = 0
+    set_aside: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in Counts.model_fields})
+
+    @property
+    def arrived(self) -> bool:
+        """Whether every span was acknowledged."""
+        return self.acknowledged == self.made
+
+
+class DestinationReport(Counts):
+    """What became of a session's spans at one destination.
+
+    Attributes:
+        messages: what the destination said, when not all went well; never with a credential in it.
+    """
+
+    destination: str
+    messages: tuple[str, ...] = ()
+
+
+class SessionReport(Counts):
+    """What became of one session. With several destinations the counts are those of the worst one.
+
+    Attributes:
+        reference: the session, or the file, as it was asked for.
+        trace_id: 32 hex digits; None when it is not even known which session it is.
+        start, end: the time that the trace covers, in nanoseconds since 1970.
+        events: how many events there were; duplicates: how many records were met again.
+        error: why the session could not be had, or not to its end.
+    """
+
+    reference: str
+    trace_id: str | None = None
+    start: int | None = None
+    end: int | None = None
+    events: int = 0
+    duplicates: int = 0
+    destinations: tuple[DestinationReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the session was had to its end, and every span was acknowledged everywhere."""
+        return self.error is None and all(destination.arrived for destination in self.destinations)
+
+
+class Report(BaseModel):
+    """What a replay did.
+
+    Attributes:
+        unreachable: destinations that did not answer at all.
+        notes: what concerns all sessions: how options and variables were understood.
+        seconds: how long it took.
+    """
+
+    model_config = _MODEL
+
+    sessions: tuple[SessionReport, ...]
+    unreachable: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def totals(self) -> Counts:
+        """The sum over all sessions."""
+        counts = Counts()
+        for session in self.sessions:
+            counts += session
+        return Counts(**{name: getattr(counts, name) for name in Counts.model_fields})
+
+    @property
+    def exit_code(self) -> int:
+        """0: all acknowledged. 1: a session failed or a span was not acknowledged. 3: a destination did not answer."""
+        if self.unreachable:
+            return 3
+        return 0 if all(session.succeeded for session in self.sessions) else 1

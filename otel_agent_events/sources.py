@@ -1,0 +1,153 @@
+"""From what the user named to where its answers come from: a platform, a file, standard input."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from otel_agent_events.errors import ReadError, UsageError
+from otel_agent_events.fetchers import FETCHERS
+from otel_agent_events.fetchers.client import TIMEOUT, Client
+from otel_agent_events.fetchers.saved import load
+from otel_agent_events.reference import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import ExitStack
+
+    from otel_agent_events.fetchers import Answer, Fetcher
+    from otel_agent_events.settings import Settings
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One session and where its answers come from.
+
+    Attributes:
+        flaws: what is known to be missing; a session with flaws counts as failed, and cut short.
+        saved: the answers are in a file, so that asking again gives no more.
+    """
+
+    reference: Reference
+    fetcher: Fetcher
+    answers: Iterable[Answer]
+    flaws: tuple[str, ...] = ()
+    saved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user named, checked and not yet opened.
+
+    Attributes:
+        name: as the user wrote it.
+        open: gives the source; raises SessionError when it cannot be had.
+    """
+
+    name: str
+    open: Callable[[], Source]
+
+
+class Sources:
+    """Resolve references. One client serves all sessions of a platform.
+
+    Args:
+        settings: where fetchers find their variables.
+        stack: closes what is opened here.
+        base_url: of the platform, when all references are of one.
+        session: names what a saved answer does not.
+        client: does the transport; one of our own is made without it.
+        timeout: seconds to wait for one answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        stack: ExitStack,
+        *,
+        base_url: str | None = None,
+        session: str | Reference | None = None,
+        client: httpx.Client | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._base_url = base_url
+        self._session = Reference.parse(session) if isinstance(session, str) else session
+        self._http = client
+        self._timeout = timeout
+        self._clients: dict[str, Client] = {}
+
+    def resolve(self, references: Iterable[str | Path | Reference]) -> list[Wanted]:
+        """Check all references before anything is fetched; one that is named twice is wanted once.
+
+        Raises:
+            UsageError: one of them is none, or credentials are missing, or an option does not fit them.
+        """
+        parsed = list(dict.fromkeys(self._parsed(reference) for reference in references))
+        if not parsed:
+            raise UsageError("no session was named; write FETCHER:PATH, a file, or - for standard input")
+        remote = [each for each in parsed if isinstance(each, Reference)]
+        if self._base_url is not None and len({each.platform for each in remote}) > 1:
+            raise UsageError("--base-url is of one platform; name sessions of one platform with it")
+        if self._session is not None:
+            FETCHERS.get(self._session.platform)
+            if len(parsed) - len(remote) != 1:
+                raise UsageError("--session names what one saved answer does not; give one file with it")
+        return [self._wanted(each) for each in parsed]
+
+    def _parsed(self, reference: str | Path | Reference) -> Reference | Path | str:
+        if not isinstance(reference, str) or reference == STANDARD_INPUT:
+            return reference
+        platform, colon, _ = reference.partition(":")
+        if colon and platform in FETCHERS.names():
+            return Reference.parse(reference)
+        path = Path(reference)
+        if path.exists():
+            return path
+        known = ", ".join(FETCHERS.names())
+        raise UsageError(
+            f"{reference!r} is neither a file nor FETCHER:PATH; installed fetchers: {known} "
+            "(otel-agent-events fetchers lists them)"
+        )
+
+    def _wanted(self, reference: Reference | Path | str) -> Wanted:
+        if not isinstance(reference, Reference):
+            return Wanted(str(reference), lambda: self._saved(reference))
+        fetcher = FETCHERS.get(reference.platform)
+        if len(reference.path) != len(fetcher.path) or not all(reference.path):
+            raise UsageError(f"{reference} names no session; write {fetcher.name}:{'/'.join(fetcher.path)}")
+        client = self._client(fetcher)
+        return Wanted(
+            str(reference),
+            lambda: Source(reference=reference, fetcher=fetcher, answers=client.fetch(fetcher, reference)),
+        )
+
+    def _client(self, fetcher: Fetcher) -> Client:
+        if fetcher.name not in self._clients:
+            connection = fetcher.connect(self._settings.variables(fetcher.variables), self._base_url)
+            if self._http is None:
+                self._http = self._stack.enter_context(httpx.Client())
+            self._clients[fetcher.name] = Client(self._http, connection, timeout=self._timeout or TIMEOUT)
+        return self._clients[fetcher.name]
+
+    def _saved(self, path: Path | str) -> Source:
+        name = "standard input" if path == STANDARD_INPUT else str(path)
+        try:
+            content = sys.stdin.buffer.read() if path == STANDARD_INPUT else Path(path).read_bytes()
+        except OSError as error:
+            raise ReadError(f"{name} cannot be read: {error.strerror}") from None
+        saved = load(content, name, self._session)
+        return Source(
+            reference=saved.reference,
+            fetcher=saved.fetcher,
+            answers=saved.answers,
+            flaws=saved.flaws,
+            saved=True,
+        )

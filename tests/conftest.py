@@ -1,0 +1,31 @@
+"""Every test runs under the same hypothesis profile, without the caller's variables and away from the tree."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+hypothesis.settings.register_profile("here", deadline=None, max_examples=60)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture(autouse=True)
+def _no_variables_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "VECTARA_")) and name != "OTEL_AGENT_EVENTS_REQUIRE_BACKENDS":
+            if name != "OTEL_AGENT_EVENTS_BACKENDS":
+                monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
