@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import httpx
 import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 hypothesis.settings.register_profile("here", deadline=None, max_examples=60)
@@ -29,3 +31,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty folder to work in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    """Give a client that is closed afterwards."""
+    with httpx.Client() as client:
+        yield client

@@ -15,7 +15,7 @@ API_KEY = "demo-key"
 
 
 def recordings() -> list[Recording]:
-    """Read all bundled recordings, in the order of their names."""
+    """Read all bundled recordings, in the order in which they are numbered."""
     folder = files("otel_agent_events.demo")
     names = sorted(each.name for each in folder.iterdir() if each.name.endswith(".json"))
     return [load_recording(folder.joinpath(name).read_bytes(), name) for name in names]

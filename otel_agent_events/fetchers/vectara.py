@@ -99,7 +99,7 @@ class Vectara:
                 del query["include_hidden"]
                 continue
             page_key = _page_key(answer.body)
-            if not isinstance(page_key, str) or not page_key or page_key in asked_for:
+            if not page_key or page_key in asked_for:
                 return
             asked_for.add(page_key)
             query = {**query, "page_key": page_key}
@@ -159,7 +159,7 @@ class VectaraReader:
         self._subagents: dict[str, str] = {}  # by the name of the tool configuration, the agent that it runs
         self._keys = Keys()
         self._told = False
-        self._page_keys: list[JSON] = []
+        self._page_keys: list[str | None] = []
 
     @property
     def duplicates(self) -> int:
@@ -187,12 +187,12 @@ class VectaraReader:
         """Say when the last page names a further one: the records are cut short there."""
         if not self._told:
             yield self._session
-        last = self._page_keys[-1] if self._page_keys else None
-        if last is None or last == "":
+        last = self._page_keys[-1] if self._page_keys else ""
+        if last == "":
             return
         self._session = replace(self._session, complete=False)
         yield self._session
-        if not isinstance(last, str):
+        if last is None:
             yield Caution(message="the page key of the last page is not a text: there may be more events than these")
         elif self._page_keys.count(last) > 1:
             yield Caution(message="Vectara gave the same page key twice: there may be more events than these")
@@ -425,10 +425,17 @@ def _credentials(environ: Mapping[str, str]) -> Credentials:
     )
 
 
-def _page_key(body: JSON) -> JSON:
-    """Give the key of the next page: absent, null or empty on the last one. A spoilt one is given as it is."""
-    metadata = body.get("metadata") if isinstance(body, dict) else None
-    return metadata.get("page_key") if isinstance(metadata, dict) else metadata
+def _page_key(body: JSON) -> str | None:
+    """Give the key of the next page: "" on the last one, None when what is there is no page key."""
+    match body:
+        case {"metadata": {"page_key": str(page_key)}}:
+            return page_key
+        case {"metadata": {"page_key": other}} if other is not None:
+            return None
+        case {"metadata": other} if other is not None and not isinstance(other, dict):
+            return None
+        case _:
+            return ""
 
 
 def _part(message: JSON) -> Part:

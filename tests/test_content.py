@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_agent_events.content import Policy
+from otel_agent_events.events import (
+    AgentMessage,
+    Event,
+    File,
+    Note,
+    OtherPart,
+    Part,
+    Removed,
+    Skill,
+    Structured,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Uri,
+    UserMessage,
+)
+from otel_agent_events.scrub import SCRUBBED, Scrubber
+from tests.events import session
+
+if TYPE_CHECKING:
+    from otel_agent_events.content import Content
+
+SECRET = "sk-" + "proj-" + "Zx9" * 12
+
+PARTS: tuple[Part, ...] = (
+    Text(text=f"my key is {SECRET}"),
+    Structured(content={"password": "hunter2"}, schema="form"),
+    File(file_id="f1", name=f"{SECRET}.txt", mime_type="text/plain", size=3),
+    File(file_id="f2"),
+    Uri(uri="https://me:hunter2@host/x"),
+    Skill(name="refunds"),
+    OtherPart(content={"type": "odd", "token": "hunter2"}),
+)
+
+EVENTS: tuple[Event, ...] = (
+    UserMessage(key="1", parts=PARTS, remainder={"api_key": "hunter2"}),
+    Thinking(key="2", text=f"the key {SECRET} it is", remainder={"api_key": "hunter2"}),
+    Thinking(key="3", text=None),
+    ToolCall(key="4", call_id="c", tool="login", arguments={"password": "hunter2"}, remainder={"api_key": "hunter2"}),
+    ToolResult(key="5", call_id="c", result=[{"cookie": "hunter2"}], failed=True, remainder={"api_key": "hunter2"}),
+    AgentMessage(key="6", parts=PARTS, remainder={"api_key": "hunter2"}),
+    Note(
+        key="7",
+        name="step_transition",
+        attributes={"from_step": "a"},
+        content={"secret": "hunter2"},
+        remainder={"api_key": "hunter2"},
+    ),
+)
+
+
+def applied(content: Content, event: Event) -> Any:
+    return Policy(content=content).event(event)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_full_changes_nothing(event: Event) -> None:
+    assert applied("full", event) is event
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_scrubbed_takes_secrets_out_of_everything_that_leaves(event: Event) -> None:
+    left = repr(applied("scrubbed", event))
+
+    assert "hunter2" not in left
+    assert SECRET not in left
+
+
+def test_scrubbed_keeps_the_words_around_a_secret_and_all_that_is_none() -> None:
+    message = applied("scrubbed", EVENTS[0])
+
+    assert message.parts[0].text.startswith("my key is ")
+    assert message.parts[1] == Structured(content={"password": SCRUBBED}, schema="form")
+    assert message.parts[3] == File(file_id="f2")
+    assert message.parts[5] == Skill(name="refunds")
+    assert applied("scrubbed", EVENTS[2]) == EVENTS[2]
+    assert applied("scrubbed", EVENTS[6]).attributes == {"from_step": "a"}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_none_takes_out_all_that_people_or_models_wrote(event: Event) -> None:
+    left = repr(applied("none", event))
+
+    assert not any(word in left for word in ("hunter2", SECRET, "the key", "my key", "host", ".txt"))
+
+
+def test_none_keeps_shapes_names_of_tools_and_flags() -> None:
+    assert applied("none", EVENTS[0]).parts == tuple(
+        Removed(type=type_) for type_ in ("text", "structured", "file", "file", "uri", "skill", "other")
+    )
+    assert applied("none", EVENTS[3]) == ToolCall(key="4", call_id="c", tool="login")
+    assert applied("none", EVENTS[4]) == ToolResult(key="5", call_id="c", failed=True)
+    assert applied("none", EVENTS[6]).attributes == {"from_step": "a"}
+
+
+def test_what_was_removed_stays_removed() -> None:
+    emptied = applied("none", EVENTS[0])
+
+    assert applied("scrubbed", emptied) == emptied
+    assert applied("none", emptied) == emptied
+
+
+def test_what_is_written_about_the_session_follows_the_same_policy() -> None:
+    told = session(agent_name="Support", user="u1", content={"name": f"with {SECRET}"}, remainder={"token": "hunter2"})
+
+    scrubbed, emptied = (Policy(content=content).session(told) for content in ("scrubbed", "none"))  # type: ignore[arg-type]
+
+    assert Policy(content="full").session(told) is told
+    assert SECRET not in repr(scrubbed)
+    assert scrubbed.remainder == {"token": SCRUBBED}
+    assert (emptied.content, emptied.remainder) == ({}, None)
+    assert (emptied.agent_name, emptied.user) == ("Support", "u1")
+
+
+def test_patterns_of_the_user_are_scrubbed_too() -> None:
+    policy = Policy(scrubber=Scrubber([r"customer-\d+"]))
+
+    scrubbed = policy.event(Thinking(key="1", text="ask customer-77"))
+
+    assert scrubbed == Thinking(key="1", text=f"ask {SCRUBBED}")
