@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -31,6 +32,7 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
     from otel_agent_events.cli.waterfall import Terminal  # noqa: PLC0415 - --help needs none of it
     from otel_agent_events.demo import API_KEY, recordings  # noqa: PLC0415
     from otel_agent_events.pipeline import replay  # noqa: PLC0415
+    from otel_agent_events.settings import Settings  # noqa: PLC0415
     from otel_agent_events.testing import LoopbackPlatform  # noqa: PLC0415
 
     played = recordings()
@@ -43,7 +45,7 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
             endpoint=endpoint,
             protocol=protocol,
             base_url=platform.base_url,
-            environ={**os.environ, "VECTARA_API_KEY": API_KEY},
+            environ={**Settings.here().environ, "VECTARA_API_KEY": API_KEY},
             noted=lambda note: say(f"note: {note}", err=True),
         )
     for session in report.sessions:
@@ -52,10 +54,19 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
     say("")
     say(f"{summary_line(report)}; {len(platform.asked)} requests were answered. The traces are in {output}.")
     if not endpoint:
+        program = _program()
         say("")
         say("Next, with a Jaeger, a Tempo or a collector that listens on this machine:")
-        say("  otel-agent-events demo --endpoint http://localhost:4318                # these sessions")
+        say(f"  {program} demo --endpoint http://localhost:4318    # these sessions; port 4317 is gRPC")
         say("  export VECTARA_API_KEY=...")
-        say("  otel-agent-events replay vectara:AGENT/SESSION                         # yours, to localhost:4318")
-        say("  otel-agent-events replay vectara:AGENT/SESSION --endpoint http://host:4317   # over gRPC")
+        say(f"  {program} replay vectara:AGENT/SESSION             # yours, to http://localhost:4318")
     context.exit(report.exit_code)
+
+
+def _program() -> str:
+    """Say how this program was called, so that what is printed can be typed."""
+    name = "otel-agent-events"
+    if shutil.which(name):
+        return name
+    called = Path(sys.argv[0])
+    return str(called) if called.name == name else "python -m otel_agent_events"

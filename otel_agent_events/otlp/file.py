@@ -1,0 +1,247 @@
+"""Spans as lines of OTLP JSON, in a file or on the console.
+
+One line is one `TracesData` object with one span: the bytes do not depend on how the spans came in, no reader
+meets a line that is too long for it, and damage to a line costs one span. Names are in lowerCamelCase, ids in hex,
+enumerations are integers, 64-bit integers are texts of decimal digits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otel_agent_events.errors import DestinationError, UsageError
+from otel_agent_events.otlp import SCHEMA_URL, Outcome
+from otel_agent_events.spans import SCOPE_NAME, SCOPE_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
+
+    from otel_agent_events.attributes import Final
+    from otel_agent_events.spans import Link, Resource, Span
+
+_KINDS = {"internal": 1, "client": 3}
+_ERROR = 2
+_PARENT_IS_LOCAL = 0x100
+_LINKED_IS_REMOTE = 0x300
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_SCOPE = _dumps({"name": SCOPE_NAME, "version": SCOPE_VERSION})
+
+
+class LineWriter:
+    """Write spans as lines of OTLP JSON. The same span gives the same line."""
+
+    def __init__(self) -> None:
+        self._resource: Resource | None = None
+        self._head = ""
+
+    def line(self, span: Span) -> str:
+        """Give the line of a span, with its line feed."""
+        if span.resource is not self._resource:
+            self._resource = span.resource
+            resource = _dumps(_attributes({}, span.resource.attributes))
+            self._head = f'{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{_SCOPE},"spans":['
+        line = f'{self._head}{_dumps(_span(span))}],"schemaUrl":"{SCHEMA_URL}"}}]}}]}}\n'
+        if not line.isascii():
+            # JSON may hold these as they are, but `str.splitlines` would break a line at them.
+            line = line.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+        return line
+
+
+class FileDestination:
+    """A file of OTLP JSON lines, which is put in place on `close` and not before.
+
+    Until then the lines are in a file beside it. A span is acknowledged when its line is written; when the disk is
+    full, the file ends after the last batch that was written whole.
+
+    Args:
+        path: of the file; one that is there is replaced.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.name = f"file:{os.fspath(path)}"
+        self.failure: DestinationError | None = None
+        self._outcomes: list[Outcome] = []
+        self._writer = LineWriter()
+        self._size = 0  # bytes of the batches that were written whole
+        # A link stays, and what it points to is replaced.
+        self._path = Path(os.path.realpath(path))
+        # Its name is short, so that a long one beside it is not too long with something added.
+        self._part = self._path.with_name(f".otlp-{secrets.token_hex(8)}.part")
+        if self._path.exists() and not self._path.is_file():
+            raise UsageError(f"{os.fspath(path)!r} cannot be written as a file: it is something else")
+        try:
+            self._file = self._part.open("xb", buffering=0)
+        except OSError as error:
+            raise UsageError(f"{os.fspath(path)!r} cannot be written: {error.strerror}") from error
+
+    def submit(self, spans: Sequence[Span]) -> None:
+        """Write the lines of the spans."""
+        if not spans:
+            return
+        if self.failure is None:
+            try:
+                self._write("".join(map(self._writer.line, spans)).encode())
+            except OSError as error:
+                self.failure = DestinationError(f"{self.name} cannot be written any further: {error.strerror}")
+        if self.failure is None:
+            self._outcomes.append(Outcome.taken(self.name, spans))
+        else:
+            self._outcomes.append(Outcome.not_taken(self.name, spans, str(self.failure)))
+
+    def outcomes(self) -> list[Outcome]:
+        """Give the outcomes since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def flush(self) -> None:
+        """Do nothing: `submit` leaves nothing unwritten."""
+
+    def close(self) -> None:
+        """Put the file in place.
+
+        After a failure the file holds what was acknowledged; when that is nothing, there is no file.
+
+        Raises:
+            DestinationError: it cannot be put in place. Nothing stays of it.
+        """
+        if self._file.closed:
+            return
+        if self.failure is not None and not self._size:
+            self.abandon()
+            return
+        try:
+            self._file.truncate(self._size)
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self._path.exists():
+                shutil.copymode(self._path, self._part)
+            self._part.replace(self._path)
+        except OSError as error:
+            self.abandon()
+            self.failure = DestinationError(f"{self.name} cannot be put in place: {error.strerror}")
+            raise self.failure from error
+
+    def abandon(self) -> None:
+        """Take away what was written; a file that was there before stays as it is."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+    def _write(self, lines: bytes) -> None:
+        rest = memoryview(lines)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._size += len(lines)
+
+
+class ConsoleDestination:
+    """The same lines on a text stream, which stays open.
+
+    Args:
+        stream: such as `sys.stdout`. One that cannot hold a character gets the line in ASCII.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.name = "console"
+        self.failure: DestinationError | None = None
+        self._stream = stream
+        self._outcomes: list[Outcome] = []
+        self._writer = LineWriter()
+
+    def submit(self, spans: Sequence[Span]) -> None:
+        """Write the lines of the spans, through to whoever reads them."""
+        if not spans:
+            return
+        if self.failure is None:
+            try:
+                self._write("".join(map(self._writer.line, spans)))
+            except BrokenPipeError:
+                self.failure = DestinationError("nobody reads the console's output any more")
+            except (OSError, ValueError) as error:  # a stream that is closed raises ValueError
+                self.failure = DestinationError(f"the console cannot be written: {error}")
+        if self.failure is None:
+            self._outcomes.append(Outcome.taken(self.name, spans))
+        else:
+            self._outcomes.append(Outcome.not_taken(self.name, spans, str(self.failure)))
+
+    def outcomes(self) -> list[Outcome]:
+        """Give the outcomes since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def flush(self) -> None:
+        """Do nothing: `submit` leaves nothing unwritten."""
+
+    def close(self) -> None:
+        """Do nothing: the stream belongs to the caller."""
+
+    def abandon(self) -> None:
+        """Do nothing: what is written is written."""
+
+    def _write(self, lines: str) -> None:
+        try:
+            self._stream.write(lines)
+        except UnicodeEncodeError:  # raised before anything is written
+            for line in lines.splitlines():
+                self._stream.write(json.dumps(json.loads(line), separators=(",", ":")) + "\n")
+        self._stream.flush()
+
+
+def _span(span: Span) -> dict[str, Any]:
+    told: dict[str, Any] = {"traceId": span.trace_id.hex(), "spanId": span.span_id.hex()}
+    if span.parent_id is not None:
+        told["parentSpanId"] = span.parent_id.hex()
+    told["flags"] = _PARENT_IS_LOCAL
+    told["name"] = span.name
+    told["kind"] = _KINDS[span.kind]
+    told["startTimeUnixNano"] = str(span.start)
+    told["endTimeUnixNano"] = str(span.end)
+    _attributes(told, span.attributes)
+    if span.links:
+        told["links"] = [_link(link) for link in span.links]
+    told["status"] = _status(span)
+    return told
+
+
+def _status(span: Span) -> dict[str, Any]:
+    if span.status == "unset":
+        return {}
+    return {"message": span.description, "code": _ERROR} if span.description else {"code": _ERROR}
+
+
+def _link(link: Link) -> dict[str, Any]:
+    told = {"traceId": link.trace_id.hex(), "spanId": link.span_id.hex()}
+    return _attributes(told, link.attributes) | {"flags": _LINKED_IS_REMOTE}
+
+
+def _attributes(told: dict[str, Any], attributes: Mapping[str, Final]) -> dict[str, Any]:
+    """Add attributes to what is told of a span, a link or a resource; nothing when there are none."""
+    if attributes:
+        told["attributes"] = [{"key": name, "value": _any_value(each)} for name, each in attributes.items()]
+    return told
+
+
+def _any_value(each: Final) -> dict[str, Any]:
+    match each:
+        case bool():
+            return {"boolValue": each}
+        case str():
+            return {"stringValue": each}
+        case int():
+            return {"intValue": str(each)}
+        case float():
+            return {"doubleValue": each}
+        case _:
+            return {"arrayValue": {"values": [{"stringValue": text} for text in each]}}

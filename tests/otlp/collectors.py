@@ -1,0 +1,327 @@
+"""Loopback OTLP receivers for tests: they answer as they are told to, and keep what they were sent.
+
+with http_collector(HttpReply(status=503)) as collector:      # the first request; all others are acknowledged
+    connect(Endpoint(url=collector.url))
+    ...
+assert collector.ids == [(trace_id, span_id)]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections import deque
+from concurrent import futures
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from opentelemetry.proto.trace.v1 import trace_pb2
+
+METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Paths of PEM files: an authority, and what it has signed for 127.0.0.1 and for a client."""
+
+    authority: str
+    server: str
+    server_key: str
+    client: str
+    client_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """One request: what it was sent with, and its spans."""
+
+    path: str
+    headers: Mapping[str, str]
+    size: int
+    request: ExportTraceServiceRequest
+
+    @property
+    def spans(self) -> list[trace_pb2.Span]:
+        return [
+            span for resource in self.request.resource_spans for scope in resource.scope_spans for span in scope.spans
+        ]
+
+
+@dataclass(kw_only=True)
+class Collector:
+    """What a collector was sent: every request, and which of them it took."""
+
+    url: str
+    requests: list[Received] = field(default_factory=list)
+    taken: list[Received] = field(default_factory=list)
+
+    @property
+    def spans(self) -> list[trace_pb2.Span]:
+        """The spans of the requests that were answered with success."""
+        return [span for received in self.taken for span in received.spans]
+
+    @property
+    def ids(self) -> list[tuple[bytes, bytes]]:
+        """The trace and span ids of these spans."""
+        return [(span.trace_id, span.span_id) for span in self.spans]
+
+
+def partial(rejected: int, message: str = "") -> bytes:
+    """Return the response that rejects some of the spans."""
+    told = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
+    return ExportTraceServiceResponse(partial_success=told).SerializeToString()
+
+
+# --- HTTP ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpReply:
+    """What to answer to one request.
+
+    Attributes:
+        body: in pieces when it is a tuple, with `pause` seconds before each.
+        drop: close the connection without a word.
+    """
+
+    status: int = 200
+    body: bytes | tuple[bytes, ...] = b""
+    content_type: str = "application/x-protobuf"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pause: float = 0.0
+    drop: bool = False
+
+
+@contextlib.contextmanager
+def http_collector(
+    *replies: HttpReply, certificates: Certificates | None = None, client_certificate: bool = False
+) -> Iterator[Collector]:
+    """Run an OTLP/HTTP receiver that gives these replies, one to each request, and then only acknowledges."""
+    context = None
+    if certificates is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.server, certificates.server_key)
+        if client_certificate:
+            context.load_verify_locations(certificates.authority)
+            context.verify_mode = ssl.CERT_REQUIRED
+    server = _HttpServer(deque(replies), context)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.collector
+    finally:
+        server.shutdown()
+        thread.join()
+        server.hang_up()
+        server.server_close()
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def __init__(self, replies: deque[HttpReply], context: ssl.SSLContext | None) -> None:
+        super().__init__(("127.0.0.1", 0), _HttpHandler)
+        scheme = "http" if context is None else "https"
+        self.collector = Collector(url=f"{scheme}://127.0.0.1:{self.server_port}/v1/traces")
+        self.replies = replies
+        self.context = context
+        self.connections: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.context is not None:
+            # Shaking hands in the handler's thread, so that a client that hangs up does not stop the server.
+            connection = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        self.connections.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep alive, so that their threads end."""
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of the test."""
+
+
+class _HttpHandler(BaseHTTPRequestHandler):
+    server: _HttpServer
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["content-length"]))
+        body = gzip.decompress(sent) if self.headers.get("content-encoding") == "gzip" else sent
+        collector, replies = self.server.collector, self.server.replies
+        received = Received(
+            path=self.path,
+            headers={name.lower(): text for name, text in self.headers.items()},
+            size=len(body),
+            request=ExportTraceServiceRequest.FromString(body),
+        )
+        collector.requests.append(received)
+        reply = replies.popleft() if replies else HttpReply()
+        if 200 <= reply.status < 300 and not reply.drop:
+            collector.taken.append(received)
+        self._answer(reply)
+
+    def _answer(self, reply: HttpReply) -> None:
+        if reply.drop:
+            self.close_connection = True
+            return
+        pieces = reply.body if isinstance(reply.body, tuple) else (reply.body,)
+        self.send_response(reply.status)
+        self.send_header("content-length", str(sum(map(len, pieces))))
+        self.send_header("content-type", reply.content_type)
+        for name, text in reply.headers.items():
+            self.send_header(name, text)
+        self.end_headers()
+        for piece in pieces:
+            time.sleep(reply.pause)
+            self.wfile.write(piece)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing on the console."""
+
+
+# --- gRPC ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrpcReply:
+    """What to answer to one call.
+
+    Attributes:
+        code: the name of a status code.
+        details: goes to `grpc-status-details-bin`.
+        pause: seconds before the answer.
+    """
+
+    code: str = "OK"
+    words: str = ""
+    details: bytes | None = None
+    body: bytes = b""
+    pause: float = 0.0
+
+
+@contextlib.contextmanager
+def grpc_collector(
+    *replies: GrpcReply,
+    certificates: Certificates | None = None,
+    client_certificate: bool = False,
+    method: str = METHOD,
+    port: int = 0,
+) -> Iterator[Collector]:
+    """Run an OTLP/gRPC receiver that gives these replies, one to each call, and then only acknowledges.
+
+    Without a port it takes a free one.
+    """
+    collector = Collector(url="")
+    pool = futures.ThreadPoolExecutor(max_workers=2)
+    server = grpc.server(pool, handlers=[_GrpcHandler(method, collector, deque(replies))])
+    if certificates is None:
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
+    else:
+        pair = (_read(certificates.server_key), _read(certificates.server))
+        authority = _read(certificates.authority) if client_certificate else None
+        credentials = grpc.ssl_server_credentials([pair], authority, client_certificate)
+        port = server.add_secure_port(f"127.0.0.1:{port}", credentials)
+    collector.url = f"{'http' if certificates is None else 'https'}://127.0.0.1:{port}"
+    server.start()
+    try:
+        yield collector
+    finally:
+        server.stop(grace=None).wait()
+        pool.shutdown()
+
+
+class _GrpcHandler(grpc.GenericRpcHandler):
+    def __init__(self, method: str, collector: Collector, replies: deque[GrpcReply]) -> None:
+        self._method = method
+        self._collector = collector
+        self._replies = replies
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        if handler_call_details.method != self._method:
+            return None
+        return grpc.unary_unary_rpc_method_handler(self._export)
+
+    def _export(self, body: bytes, context: grpc.ServicerContext) -> bytes:
+        received = Received(
+            path=self._method,
+            headers={name: str(text) for name, text in context.invocation_metadata()},
+            size=len(body),
+            request=ExportTraceServiceRequest.FromString(body),
+        )
+        self._collector.requests.append(received)
+        reply = self._replies.popleft() if self._replies else GrpcReply()
+        time.sleep(reply.pause)
+        if reply.details is not None:
+            context.set_trailing_metadata((("grpc-status-details-bin", reply.details),))
+        if reply.code != "OK":
+            context.abort(grpc.StatusCode[reply.code], reply.words)
+        self._collector.taken.append(received)
+        return reply.body
+
+
+# --- certificates -------------------------------------------------------------------------------------
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """Make an authority, and certificates of it for a server at 127.0.0.1 and for a client."""
+    _openssl(
+        folder,
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=test authority"),
+        *("-keyout", "authority.key", "-out", "authority.pem"),
+    )
+    for name in ("server", "client"):
+        (folder / f"{name}.cnf").write_text("subjectAltName = IP:127.0.0.1, DNS:localhost\n", encoding="utf-8")
+        _openssl(
+            folder,
+            *("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"),
+            *("-keyout", f"{name}.key", "-out", f"{name}.csr"),
+        )
+        _openssl(
+            folder,
+            *("x509", "-req", "-in", f"{name}.csr", "-days", "1", "-extfile", f"{name}.cnf"),
+            *("-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-out", f"{name}.pem"),
+        )
+    return Certificates(
+        authority=str(folder / "authority.pem"),
+        server=str(folder / "server.pem"),
+        server_key=str(folder / "server.key"),
+        client=str(folder / "client.pem"),
+        client_key=str(folder / "client.key"),
+    )
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - the path is a text, as Endpoint has it
+        return file.read()
