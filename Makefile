@@ -31,6 +31,7 @@ bench: $(VENV)/ready ## Time replay of a generated session, and twice as many ev
 	$(BIN)/python -m benchmarks.replay
 
 build: $(VENV)/ready
+	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 
 lock: $(VENV)/ready ## Pin the development tools anew

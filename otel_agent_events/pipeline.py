@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_agent_events.assemble import Assembler, SessionNode
+from otel_agent_events.attributes import OWN, Finisher
 from otel_agent_events.content import Content, Policy
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.errors import ReadError, SessionError, UnreachableError, UsageError
@@ -85,7 +86,8 @@ class Options:
         service = (
             self.service_name or self.attributes.get("service.name") or session.service or session.reference.platform
         )
-        return Resource({"service.name": service, **_others(self.attributes), "otel_agent_events.origin": "replay"})
+        told = {**self.attributes, "service.name": service, f"{OWN}origin": "replay"}
+        return Resource(Finisher(self.policy.max_value).attributes(told))
 
 
 class Conversion:
@@ -378,10 +380,6 @@ def _destination(where: str | Destination, target: Endpoint) -> Destination:
             return FileDestination(Path(path))
         case _:
             raise UsageError(f"there is no destination {where!r}; there are otlp, file:PATH and console")
-
-
-def _others(attributes: Mapping[str, str]) -> dict[str, str]:
-    return {name: told for name, told in attributes.items() if name != "service.name"}
 
 
 def _from_one(revision: int) -> int:

@@ -37,7 +37,7 @@ class Generated:
         while len(self.records) < events:
             self._step()
         listed = self._with_duplicates()
-        self.pages = [
+        self.pages: list[dict[str, Any]] = [
             {"events": listed[begin : begin + per_page], "metadata": {"page_key": f"key-{begin + per_page}"}}
             for begin in range(0, len(listed), per_page)
         ]
@@ -48,7 +48,7 @@ class Generated:
         path = f"/v2/agents/big/sessions/{session}/events"
         query = {"limit": "100", "include_hidden": "true"}
         answers = []
-        page_key = None
+        page_key: str | None = None
         for page in self.pages:
             asked = query if page_key is None else {**query, "page_key": page_key}
             answers.append(RecordedAnswer(label="events", path=path, query=asked, body=page))

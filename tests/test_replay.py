@@ -27,6 +27,9 @@ DOCUMENTED = DATA / "vectara" / "documented.json"
 OWN = "otel_agent_events."
 
 
+pytestmark = pytest.mark.usefixtures("here")
+
+
 @pytest.fixture
 def platform() -> Iterator[LoopbackPlatform]:
     with LoopbackPlatform(demo.recordings(), headers={"x-api-key": KEY}) as platform:
@@ -115,7 +118,7 @@ def test_no_credential_of_ours_reaches_a_span(platform: LoopbackPlatform, here: 
     assert KEY not in (here / "out").read_text(encoding="utf-8")
 
 
-def test_options_that_change_bytes_change_ids(platform: LoopbackPlatform, here: Path) -> None:
+def test_options_that_change_bytes_change_ids(platform: LoopbackPlatform) -> None:
     changes: list[dict[str, Any]] = [
         {}, {"turns": True}, {"content": "full"}, {"max_value": 2000}, {"namespace": "n"}, {"revision": 2},
         {"scrubber": Scrubber(["x"])},
@@ -156,13 +159,24 @@ def test_the_service_is_named_by_option_variable_attribute_or_agent(
         assert span["resource"].get("team") == ("a b" if "team" in str(environ) else None)
 
 
+def test_a_resource_attribute_that_is_no_text_costs_no_span(platform: LoopbackPlatform) -> None:
+    environ = {"OTEL_SERVICE_NAME": "odd\udcff"}  # as Python gives a variable that is not UTF-8
+
+    with http_collector() as collector:
+        report = run(platform, "vectara:support/refund_case_91", endpoint=collector.url, environ=environ)
+
+    assert report.totals.acknowledged == len(collector.spans) == 9
+    (resource,) = (each.resource for each in collector.requests[0].request.resource_spans)
+    assert {pair.key: pair.value.string_value for pair in resource.attributes}["service.name"] == "odd\\udcff"
+
+
 def test_without_an_agent_the_service_is_the_platform(here: Path) -> None:
     replay([str(DOCUMENTED)], to=["file:out"], environ={})
 
     assert lines_of(here / "out")[0]["resource"]["service.name"] == "vectara"
 
 
-def test_several_destinations_are_counted_each_and_the_worst_decides(platform: LoopbackPlatform, here: Path) -> None:
+def test_several_destinations_are_counted_each_and_the_worst_decides(platform: LoopbackPlatform) -> None:
     with http_collector(HttpReply(body=partial(3, "three were too old"))) as collector:
         report = run(platform, "vectara:support/refund_case_88", to=["otlp", "file:out"], endpoint=collector.url)
 
@@ -220,7 +234,7 @@ EVENTS = "/v2/agents/policies/sessions/policy_run_17/events"
     ],
 )
 def test_a_wrong_answer_is_a_clear_error_and_other_sessions_go_on(
-    platform: LoopbackPlatform, here: Path, reply: Reply, said: str
+    platform: LoopbackPlatform, reply: Reply, said: str
 ) -> None:
     platform.faults[EVENTS].append(reply)
 
@@ -407,7 +421,7 @@ def test_notes_and_sessions_are_told_as_they_come(platform: LoopbackPlatform) ->
     assert len(collector.spans) == 27
 
 
-def test_a_client_that_is_handed_in_is_used_and_left_open(platform: LoopbackPlatform, here: Path) -> None:
+def test_a_client_that_is_handed_in_is_used_and_left_open(platform: LoopbackPlatform) -> None:
     with httpx.Client(headers={"X-Team": "blue"}) as client:
         assert run(platform, to=["file:out"], client=client).exit_code == 0
         assert not client.is_closed

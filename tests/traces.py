@@ -121,8 +121,10 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
         for resource_spans in json.loads(line)["resourceSpans"]:
             resource = _plain(resource_spans["resource"].get("attributes", []))
             for scope_spans in resource_spans["scopeSpans"]:
-                for span in scope_spans["spans"]:
-                    spans.append({**span, "attributes": _plain(span.get("attributes", [])), "resource": resource})
+                spans += [
+                    {**span, "attributes": _plain(span.get("attributes", [])), "resource": resource}
+                    for span in scope_spans["spans"]
+                ]
     return spans
 
 

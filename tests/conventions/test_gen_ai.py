@@ -88,7 +88,8 @@ def test_thinking_is_a_reasoning_part_and_thinking_without_text_has_none() -> No
 
 
 def test_a_call_and_its_result_are_execute_tool() -> None:
-    arguments, answer = {"q": 1}, {"hits": []}
+    arguments: Any = {"q": 1}
+    answer: Any = {"hits": []}
     pair, *_ = labels(call("1", 0, arguments=arguments, tool_type="function"), result("2", 1, result=answer))
 
     assert pair.name == "execute_tool search"

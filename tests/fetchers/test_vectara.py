@@ -254,7 +254,8 @@ def spoilt(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield {other: told for other, told in value.items() if other != name}
-            for each in (None, 0, "odd", [], {}, True, [[{}]]):
+            ways: tuple[Any, ...] = (None, 0, "odd", [], {}, True, [[{}]])
+            for each in ways:
                 yield {**value, name: each}
             for each in spoilt(inner):
                 yield {**value, name: each}
@@ -453,7 +454,7 @@ def test_a_link_to_a_sub_agent_is_the_id_that_its_own_replay_gives(here: Path) -
 
 
 def test_without_credentials_the_variables_are_named() -> None:
-    with pytest.raises(UsageError, match="VECTARA_API_KEY .* VECTARA_CLIENT_ID and VECTARA_CLIENT_SECRET"):
+    with pytest.raises(UsageError, match=r"VECTARA_API_KEY .* VECTARA_CLIENT_ID and VECTARA_CLIENT_SECRET"):
         Vectara().connect({}, None)
 
 
