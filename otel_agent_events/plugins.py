@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
 
@@ -22,9 +23,14 @@ class Plugins(Generic[Plugin]):
         self._group = group
         self._noun = noun
 
+    @cached_property
+    def _entries(self) -> tuple[EntryPoint, ...]:
+        # Asking takes milliseconds: the metadata of every installed package is read.
+        return tuple(entry_points(group=self._group))
+
     def names(self) -> list[str]:
         """Give the names of all that are installed, sorted."""
-        return sorted({entry.name for entry in entry_points(group=self._group)})
+        return sorted({entry.name for entry in self._entries})
 
     def get(self, name: str) -> Plugin:
         """Import and make the plug-in of that name.
@@ -32,7 +38,7 @@ class Plugins(Generic[Plugin]):
         Raises:
             UsageError: there is none of that name, or two packages bring one, or it cannot be imported.
         """
-        found = list(entry_points(group=self._group, name=name))
+        found = [entry for entry in self._entries if entry.name == name]
         if not found:
             known = ", ".join(self.names()) or "none"
             raise UsageError(f"there is no {self._noun} {name!r}; installed: {known}")

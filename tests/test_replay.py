@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -18,7 +19,6 @@ from tests.traces import DATA, lines_of, source_of, trace_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from otel_agent_events.report import Report, SessionReport
 
@@ -373,6 +373,39 @@ def test_what_otlp_cannot_hold_is_counted_in_a_warning_and_so_are_invented_times
     undated, changed = report.sessions[0].warnings
     assert undated == "no record has a time, so all times are invented, beginning in 1970"
     assert changed.startswith("3 values held what OTLP cannot hold")
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_hostile_values_cost_no_other_span(protocol: str) -> None:
+    deep: Any = "bottom"
+    for _ in range(60):
+        deep = {"in": [deep]} if isinstance(deep, str) else [deep]
+    hostile = ["\ud800", "a\0b", 2**70, float("nan"), float("-inf"), deep, "x" * 10_000_000, {"\udfff": ["\ud83d"]}]
+    stamps = ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-01-01T00:00:00.1234567890123Z", 1e300, "\ud800"]
+    events = [
+        {"id": f"aev_{number}", "type": "thinking", "created_at": f"2026-01-01T00:00:{number:02d}Z", "content": "fine"}
+        for number in range(20)
+    ]
+    for number, value in enumerate([*hostile, *stamps]):
+        events[number] |= {"content": value, "odd": value, "tool_name": value}
+        events[number]["type"] = ["thinking", "tool_input", "agent_output", "input_message"][number % 4]
+    for event, stamp in zip(events, stamps, strict=False):
+        event["created_at"] = stamp  # type: ignore[assignment]
+    Path("hostile.json").write_text(json.dumps({"events": events}), encoding="utf-8")
+
+    with grpc_collector() if protocol == "grpc" else http_collector() as collector:
+        report = replay(
+            ["hostile.json"],
+            session="vectara:a/s",
+            endpoint=collector.url,
+            protocol=protocol,
+            content="full",
+            environ={},
+        )
+
+    assert report.exit_code == 0, report
+    assert report.sessions[0].events == 20
+    assert len(collector.spans) == 21
 
 
 # --- usage --------------------------------------------------------------------------------------------

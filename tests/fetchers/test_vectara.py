@@ -8,7 +8,7 @@ import pytest
 
 from otel_agent_events import demo
 from otel_agent_events.content import Policy
-from otel_agent_events.errors import FetchError, UsageError
+from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.fetchers.client import Client
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
 from otel_agent_events.fetchers.vectara import Vectara
@@ -249,19 +249,21 @@ def test_records_that_are_no_objects_are_kept_too() -> None:
     assert trace.events == 5
 
 
-def spoilt(value: Any) -> Iterator[Any]:
-    """Give the value once for each of its parts and each way to spoil that part."""
+WAYS: tuple[Any, ...] = (None, 0, "odd", [], {}, True, [[{}]])
+
+
+def spoilt(value: Any, ways: tuple[Any, ...] = WAYS) -> Iterator[Any]:
+    """Give the value once for each of its parts and each way to spoil that part; leaving it out is one."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield {other: told for other, told in value.items() if other != name}
-            ways: tuple[Any, ...] = (None, 0, "odd", [], {}, True, [[{}]])
             for each in ways:
                 yield {**value, name: each}
-            for each in spoilt(inner):
+            for each in spoilt(inner, ways):
                 yield {**value, name: each}
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            for each in spoilt(inner):
+            for each in spoilt(inner, ways):
                 yield [*value[:number], each, *value[number + 1 :]]
 
 
@@ -298,6 +300,17 @@ def test_a_spoilt_look_up_costs_no_event(content: bytes, label: str) -> None:
 
     for each in (None, 7, "odd", [], *spoilt(body)):
         assert trace_from(with_body(source, label, each), FULL).events == whole, each
+
+
+@pytest.mark.parametrize("content", RECORDINGS, ids=["every shape", "demo 1", "demo 2", "demo 3"])
+def test_any_spoilt_value_of_a_recording_is_a_trace_or_a_clear_error(content: bytes) -> None:
+    for each in spoilt(json.loads(content), ways=(None, 7)):
+        try:
+            trace = trace_of(json.dumps(each).encode())
+        except ReadError as error:
+            assert str(error).startswith("saved ")  # noqa: PT017 - the file is named, whatever is wrong in it
+        else:
+            assert trace.root.name.startswith("invoke_agent")
 
 
 def test_page_keys_and_metadata_that_are_spoilt_cost_no_event_and_are_said_to_cut_the_session_short() -> None:
