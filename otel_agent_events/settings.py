@@ -6,6 +6,7 @@ as unset. An option always wins over a variable.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast, get_args
@@ -51,11 +52,17 @@ class Settings:
 
     def get(self, *names: str) -> str | None:
         """Give the first of these variables that is set to something."""
-        return next((self.environ[name].strip() for name in names if self.environ.get(name, "").strip()), None)
+        return next(iter(self.variables(names).values()), None)
 
     def variables(self, names: Sequence[str]) -> dict[str, str]:
-        """Give those of the named variables that are set to something, for a fetcher."""
-        return {name: self.environ[name] for name in names if self.environ.get(name, "").strip()}
+        """Give those of the named variables that are set to something, without the white space around it."""
+        told = ((name, self.environ.get(name, "").strip()) for name in names)
+        return {name: value for name, value in told if value}
+
+    def exporter(self, what: str) -> tuple[str, str | None]:
+        """Give a variable of the exporter, the one of traces before the general one, and its name."""
+        names = (f"OTEL_EXPORTER_OTLP_TRACES_{what}", f"OTEL_EXPORTER_OTLP_{what}")
+        return next(iter(self.variables(names).items()), (names[-1], None))
 
     @property
     def disabled(self) -> bool:
@@ -86,11 +93,8 @@ class Settings:
         """
         if option is not None:
             return _at_least("--max-value", str(option))
-        for name in ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"):
-            told = self.get(name)
-            if told is not None:
-                return _at_least(name, told)
-        return DEFAULT_MAX_VALUE
+        limits = self.variables(("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"))
+        return next((_at_least(name, told) for name, told in limits.items()), DEFAULT_MAX_VALUE)
 
     def resource_attributes(self) -> dict[str, str]:
         """Give `OTEL_RESOURCE_ATTRIBUTES`, with `OTEL_SERVICE_NAME` above its `service.name`."""
@@ -112,50 +116,37 @@ class Settings:
             UsageError: a value cannot be understood, or is not supported; names the option or variable.
         """
         notes: list[str] = []
-        traces, general = "OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"
-        if url is not None and "://" not in url:
-            url = f"http://{url}"
-            notes.append(f"--endpoint has no scheme; taken as {url}")
-        given, origin = self._given(url)
+        name, told = self.exporter("ENDPOINT")
+        origin, given = (name, told) if url is None else ("--endpoint", url)
+        port = None if given is None else _port(given, origin)
         chosen = self._protocol(protocol)
         if chosen is None:
             chosen = "http/protobuf"
-            if given is not None and _port(given, origin) == GRPC_PORT:
+            if port == GRPC_PORT:
                 chosen = "grpc"
                 notes.append(f"port {GRPC_PORT} without a protocol: sending over gRPC (--protocol says otherwise)")
-        merged = _pairs("OTEL_EXPORTER_OTLP_HEADERS", self.get(f"{traces}HEADERS", f"{general}HEADERS"))
-        merged |= headers or {}
+        if given is not None and "://" not in given and (chosen != "grpc" or url is not None):
+            given = f"http://{given}"
+            notes.append(f"{origin} has no scheme; taken as http://, without encryption")
+        merged = {name.lower(): told for name, told in _pairs(*self.exporter("HEADERS")).items()}
+        merged |= {name.lower(): told for name, told in (headers or {}).items()}
         return (
             Endpoint(
                 url=_complete(given, origin, chosen),
                 protocol=chosen,
-                headers={name.lower(): value for name, value in merged.items()},
+                headers=merged,
                 timeout=self._timeout(timeout),
-                compression=_compression(self.get(f"{traces}COMPRESSION", f"{general}COMPRESSION")),
-                certificate=self.get(f"{traces}CERTIFICATE", f"{general}CERTIFICATE"),
-                client_key=self.get(f"{traces}CLIENT_KEY", f"{general}CLIENT_KEY"),
-                client_certificate=self.get(f"{traces}CLIENT_CERTIFICATE", f"{general}CLIENT_CERTIFICATE"),
-                insecure=(self.get(f"{traces}INSECURE", f"{general}INSECURE") or "").lower() == "true",
+                compression=_compression(*self.exporter("COMPRESSION")),
+                certificate=self.exporter("CERTIFICATE")[1],
+                client_key=self.exporter("CLIENT_KEY")[1],
+                client_certificate=self.exporter("CLIENT_CERTIFICATE")[1],
+                insecure=(self.exporter("INSECURE")[1] or "").lower() == "true",
             ),
             notes,
         )
 
-    def _given(self, option: str | None) -> tuple[str | None, str]:
-        """Give the endpoint that was asked for, and where that was said."""
-        if option is not None:
-            return option, "--endpoint"
-        for name in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-            told = self.get(name)
-            if told is not None:
-                return told, name
-        return None, "the default"
-
     def _protocol(self, option: str | None) -> WireProtocol | None:
-        name = "--protocol"
-        told = option
-        for variable in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-            if told is None:
-                name, told = variable, self.get(variable)
+        name, told = self.exporter("PROTOCOL") if option is None else ("--protocol", option)
         if told is None:
             return None
         if told not in PROTOCOLS:
@@ -163,18 +154,16 @@ class Settings:
         return told
 
     def _timeout(self, option: float | None) -> float:
-        if option is not None:
-            return option
-        for name in ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"):
-            told = self.get(name)
-            if told is not None:
-                try:
-                    milliseconds = float(told)
-                except ValueError:
-                    raise UsageError(f"{name} is {told!r}; it is a number of milliseconds") from None
-                if milliseconds > 0:
-                    return milliseconds / 1000
-        return DEFAULT_TIMEOUT
+        name, told = self.exporter("TIMEOUT")
+        if option is not None or told is None:
+            return DEFAULT_TIMEOUT if option is None else option
+        try:
+            seconds = float(told) / 1000
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            raise UsageError(f"{name} is {told!r}; it is a number of milliseconds above 0")
+        return seconds
 
 
 def parse_pair(text: str, origin: str) -> tuple[str, str]:
@@ -199,11 +188,8 @@ def _complete(given: str | None, origin: str, protocol: WireProtocol) -> str:
     """Give the URL that is sent to: the general variable and a bare option get the path of traces."""
     if given is None:
         return f"http://localhost:{GRPC_PORT}" if protocol == "grpc" else f"http://localhost:4318{TRACES_PATH}"
-    _port(given, origin)
     if protocol == "grpc":
         return given
-    if "://" not in given:
-        given = f"http://{given}"
     parts = urlsplit(given)
     if origin == "OTEL_EXPORTER_OTLP_ENDPOINT":
         return parts._replace(path=parts.path.rstrip("/") + TRACES_PATH).geturl()
@@ -218,19 +204,20 @@ def _port(url: str, origin: str) -> int | None:
     Raises:
         UsageError: it is none. The URL is not quoted: there may be a password in it.
     """
-    parts = urlsplit(url if "://" in url else f"//{url}")
     try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
         port = parts.port
+        usable = parts.scheme in {"", "http", "https"} and bool(parts.hostname)
     except ValueError:
-        port = -1
-    if parts.scheme not in {"", "http", "https"} or not parts.hostname or port == -1:
+        usable = False
+    if not usable:
         raise UsageError(f"{origin} is no endpoint; it looks like http://localhost:4318 or https://host/path")
     return port
 
 
-def _compression(told: str | None) -> Compression:
+def _compression(origin: str, told: str | None) -> Compression:
     if told not in {None, *get_args(Compression)}:
-        raise UsageError(f"OTEL_EXPORTER_OTLP_COMPRESSION is {told!r}; supported are gzip and none")
+        raise UsageError(f"{origin} is {told!r}; supported are gzip and none")
     return cast("Compression", told or "none")
 
 

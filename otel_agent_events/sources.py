@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,10 @@ class Sources:
         if self._base_url is not None and len({each.platform for each in remote}) > 1:
             raise UsageError("--base-url is of one platform; name sessions of one platform with it")
         if self._session is not None:
-            FETCHERS.get(self._session.platform)
+            fetcher = FETCHERS.get(self._session.platform)
+            path = self._session.path
+            if len(path) != len(fetcher.path) or not path[-1]:
+                raise _no_session(f"--session {self._session}", fetcher)
             if len(parsed) - len(remote) != 1:
                 raise UsageError("--session names what one saved answer does not; give one file with it")
         return [self._wanted(each) for each in parsed]
@@ -108,9 +112,8 @@ class Sources:
         platform, colon, _ = reference.partition(":")
         if colon and platform in FETCHERS.names():
             return Reference.parse(reference)
-        path = Path(reference)
-        if path.exists():
-            return path
+        if os.path.exists(reference):  # noqa: PTH110 - Path raises for a name that is too long
+            return Path(reference)
         known = ", ".join(FETCHERS.names())
         raise UsageError(
             f"{reference!r} is neither a file nor FETCHER:PATH; installed fetchers: {known} "
@@ -122,7 +125,7 @@ class Sources:
             return Wanted(str(reference), lambda: self._saved(reference))
         fetcher = FETCHERS.get(reference.platform)
         if len(reference.path) != len(fetcher.path) or not all(reference.path):
-            raise UsageError(f"{reference} names no session; write {fetcher.name}:{'/'.join(fetcher.path)}")
+            raise _no_session(str(reference), fetcher)
         client = self._client(fetcher)
         return Wanted(
             str(reference),
@@ -133,7 +136,7 @@ class Sources:
         if fetcher.name not in self._clients:
             connection = fetcher.connect(self._settings.variables(fetcher.variables), self._base_url)
             if self._http is None:
-                self._http = self._stack.enter_context(httpx.Client())
+                self._http = self._stack.enter_context(_transport())
             self._clients[fetcher.name] = Client(self._http, connection, timeout=self._timeout or TIMEOUT)
         return self._clients[fetcher.name]
 
@@ -151,3 +154,18 @@ class Sources:
             flaws=saved.flaws,
             saved=True,
         )
+
+
+def _no_session(told: str, fetcher: Fetcher) -> UsageError:
+    return UsageError(f"{told} names no session; write {fetcher.name}:{'/'.join(fetcher.path)}")
+
+
+def _transport() -> httpx.Client:
+    try:
+        return httpx.Client()
+    except (ImportError, OSError, ValueError, httpx.InvalidURL):
+        # What httpx says of a proxy that it cannot use holds the proxy's address, and so maybe a password.
+        raise UsageError(
+            "the proxy or the certificates of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, "
+            "SSL_CERT_DIR) cannot be used"
+        ) from None

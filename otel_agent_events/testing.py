@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import sys
 import threading
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 if TYPE_CHECKING:
@@ -23,12 +26,31 @@ class Reply:
 
     Attributes:
         cut: the connection is closed in the middle of the body.
+        drop: the connection is closed without a word.
+        delay: seconds until it is given.
     """
 
     status: int = 200
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     cut: bool = False
+    drop: bool = False
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a platform was asked, to the letter.
+
+    Attributes:
+        target: path and query, as they were encoded.
+        headers: by name in lower case.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class LoopbackPlatform:
@@ -39,7 +61,7 @@ class LoopbackPlatform:
         headers: what every request must bring, such as `{"x-api-key": "..."}`; else it is answered with a 401.
 
     Attributes:
-        asked: the requests so far, as `GET /path?query`, in order.
+        received: the requests so far, in order.
         faults: replies that are given first, one request each, by path.
     """
 
@@ -51,10 +73,16 @@ class LoopbackPlatform:
                 key = (unquote(answer.path), frozenset(answer.query.items()))
                 self._answers[key] = Reply(status=answer.status, body=body)
         self._headers = dict(headers or {})
-        self.asked: list[str] = []
+        self.received: list[Received] = []
         self.faults: defaultdict[str, deque[Reply]] = defaultdict(deque)
-        self._server: ThreadingHTTPServer | None = None
-        self._thread: threading.Thread | None = None
+        self._server: _Server | None = None
+        self._over = threading.Event()
+        self._closing = contextlib.ExitStack()
+
+    @property
+    def asked(self) -> list[str]:
+        """The requests so far, as `GET /path?query`, in order."""
+        return [f"{each.method} {each.target}" for each in self.received]
 
     @property
     def base_url(self) -> str:
@@ -68,42 +96,58 @@ class LoopbackPlatform:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else every answer waits 40 ms for an acknowledgement
 
             def do_GET(self) -> None:
                 platform._respond(self)
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 platform._respond(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class has it
                 """Keep the terminal for the traces."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        self._over.clear()
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        # The last one is called first.
+        for end in (
+            self._server.server_close,
+            self._server.hang_up,
+            thread.join,
+            self._server.shutdown,
+            self._over.set,
+        ):
+            self._closing.callback(end)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-        self._server = self._thread = None
+        self._closing.close()
+        self._server = None
 
     def _respond(self, handler: BaseHTTPRequestHandler) -> None:
-        self.asked.append(f"{handler.command} {handler.path}")
+        self.received.append(
+            Received(
+                method=handler.command,
+                target=handler.path,
+                headers={name.lower(): told for name, told in handler.headers.items()},
+                body=handler.rfile.read(int(handler.headers.get("Content-Length", 0))),
+            )
+        )
         reply = self._reply(handler)
+        self._over.wait(reply.delay)
+        handler.close_connection = reply.cut or reply.drop
+        if reply.drop:
+            return
         handler.send_response(reply.status)
         for name, told in reply.headers.items():
             handler.send_header(name, told)
         handler.send_header("Content-Length", str(len(reply.body)))
         handler.end_headers()
         handler.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
-        handler.close_connection = reply.cut
 
     def _reply(self, handler: BaseHTTPRequestHandler) -> Reply:
         url = urlsplit(handler.path)
@@ -114,6 +158,30 @@ class LoopbackPlatform:
             return _error(401, "This key is not known here.")
         query = frozenset(parse_qsl(url.query, keep_blank_values=True))
         return self._answers.get((path, query)) or _error(404, f"Nothing is recorded for {handler.path}.")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # so that closing it waits for their end
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._connections: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._connections.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep open."""
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that hangs up: some do so when they have waited long enough."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _error(status: int, words: str) -> Reply:

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 import httpx
 
 from otel_agent_events.errors import FetchError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
-UNAUTHORIZED = 401
 _MASK = "[masked]"
+_SHORT = 6
+_MOST_TOKEN = 64 * 1024
+"""Bytes of an answer of the token endpoint that are read, before decompression."""
 
 
 class TokenError(FetchError):
-    """The token endpoint did not give a token."""
+    """The token endpoint did not give a token.
+
+    Attributes:
+        retry_after: its header of that name, if it asks to wait.
+    """
+
+    def __init__(
+        self, message: str, *, request: str, status: int | None = None, retry_after: str | None = None
+    ) -> None:
+        super().__init__(message, request=request, status=status)
+        self.retry_after = retry_after
 
 
 class Credentials(httpx.Auth):
@@ -26,9 +42,11 @@ class Credentials(httpx.Auth):
 
     def mask(self, text: str) -> str:
         """Take our own credentials out of a text, such as an error that quotes them."""
-        for secret in self.secrets:
-            text = text.replace(secret, _MASK)
-        return text
+        spellings = {spelling for secret in self.secrets for spelling in _spellings(secret)}
+        if not spellings:
+            return text
+        longest_first = sorted(spellings, key=len, reverse=True)
+        return re.sub("|".join(map(_pattern, longest_first)), _MASK, text, flags=re.IGNORECASE)
 
 
 class ApiKey(Credentials):
@@ -64,27 +82,44 @@ class ClientCredentials(Credentials):
         token_url: the token endpoint.
         client_id, client_secret: of the client.
         variables: where they came from, for messages.
+
+    Raises:
+        UsageError: one of them cannot be sent.
     """
 
     def __init__(self, token_url: str, client_id: str, client_secret: str, *, variables: str) -> None:
-        self._token_url = token_url
+        self._variables = variables
+        self._token_url = self._checked(token_url)
+        self._where = f"POST {self._token_url.copy_with(query=None)}"
         self._grant = {
             "grant_type": "client_credentials",
-            "client_id": client_id.strip(),
-            "client_secret": client_secret.strip(),
+            "client_id": sendable(client_id, f"one of {variables}"),
+            "client_secret": sendable(client_secret, f"one of {variables}"),
         }
-        self._variables = variables
         self._token = ""
-        self.secrets = (client_secret.strip(),)
+        self.secrets = (self._grant["client_secret"],)
+
+    def _checked(self, token_url: str) -> httpx.URL:
+        try:
+            url = httpx.URL(token_url.strip())
+            usable = url.scheme in {"http", "https"} and bool(url.host) and not url.userinfo
+        except httpx.InvalidURL:
+            usable = False
+        if not usable:
+            raise UsageError(f"the token URL does not look like https://host/oauth2/token; check {self._variables}")
+        return url
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Read only the answers of the token endpoint here; those of the platform stay streams, so limits hold."""
+        """Read only what asks for a token here; the other answers stay streams, so limits hold."""
         flow = self.auth_flow(request)
         outgoing = next(flow)
         while True:
             response = yield outgoing
+            if outgoing is not request or response.status_code == HTTPStatus.UNAUTHORIZED:
+                # httpx reads the whole of an answer after which there is another request.
+                response.stream = _Beginning(cast("httpx.SyncByteStream", response.stream))
             if outgoing is not request:
-                response.read()
+                self._read(response)
             try:
                 outgoing = flow.send(response)
             except StopIteration:
@@ -94,45 +129,89 @@ class ClientCredentials(Credentials):
         """Send the request with a token; when that is refused, once more with a new one."""
         fresh = not self._token
         if fresh:
-            yield from self._renew()
+            yield from self._renew(request)
         request.headers["Authorization"] = f"Bearer {self._token}"
         response = yield request
-        if response.status_code == UNAUTHORIZED and not fresh:
-            yield from self._renew()
+        if response.status_code == HTTPStatus.UNAUTHORIZED and not fresh:
+            yield from self._renew(request)
             request.headers["Authorization"] = f"Bearer {self._token}"
             yield request
 
-    def _renew(self) -> Generator[httpx.Request, httpx.Response, None]:
-        response = yield httpx.Request("POST", self._token_url, data=self._grant)
+    def _renew(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        extensions = {"timeout": request.extensions["timeout"]}  # one that is made by hand would wait for ever
+        response = yield httpx.Request("POST", self._token_url, data=self._grant, extensions=extensions)
         if response.status_code in {400, 406, 415, 422}:
-            response = yield httpx.Request("POST", self._token_url, json=self._grant)
-        where = f"POST {self._token_url}"
+            response = yield httpx.Request("POST", self._token_url, json=self._grant, extensions=extensions)
         if not response.is_success:
+            reason = httpx.codes.get_reason_phrase(response.status_code)
             raise TokenError(
-                f"{where} answered {response.status_code} {response.reason_phrase}: no token; check {self._variables}",
-                request=where,
+                f"{self._where} answered {response.status_code} {reason}: no token; check {self._variables}",
+                request=self._where,
                 status=response.status_code,
+                retry_after=response.headers.get("retry-after"),
             )
         try:
             token = response.json()["access_token"]
         except (ValueError, KeyError, TypeError, RecursionError):
             token = None
-        if not isinstance(token, str) or not token:
-            raise TokenError(
-                f"{where} answered without an access_token; is this the token endpoint? check {self._variables}",
-                request=where,
-            )
-        self._token = sendable(token, "the access token")
-        self.secrets = (self._grant["client_secret"], self._token)
+        if not isinstance(token, str) or not _can_be_sent(token.strip()):
+            raise self._no_token()
+        self._token = token.strip()
+        self.secrets = (*self.secrets, self._token)
+
+    def _read(self, response: httpx.Response) -> None:
+        try:
+            response.read()
+        except httpx.DecodingError:
+            raise self._no_token() from None
+
+    def _no_token(self) -> TokenError:
+        return TokenError(
+            f"{self._where} answered without an access_token; is this the token endpoint? check {self._variables}",
+            request=self._where,
+        )
+
+
+class _Beginning(httpx.SyncByteStream):
+    """The beginning of a body, as long as an answer with a token may be; what comes after it is not read."""
+
+    def __init__(self, body: httpx.SyncByteStream) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = _MOST_TOKEN
+        for chunk in self._body:
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                return
+
+    def close(self) -> None:
+        self._body.close()
 
 
 def sendable(secret: str, origin: str) -> str:
-    """Check that a secret can be sent in a header, without ever quoting it.
+    """Check that a secret can be sent, without ever quoting it.
 
     Raises:
         UsageError: it is empty, or has a character that no HTTP header can carry.
     """
     secret = secret.strip()
-    if not secret or not secret.isascii() or not secret.isprintable():
+    if not _can_be_sent(secret):
         raise UsageError(f"{origin} is empty or holds a character that no HTTP header can carry; copy it again")
     return secret
+
+
+def _can_be_sent(secret: str) -> bool:
+    return bool(secret) and secret.isascii() and secret.isprintable()
+
+
+def _spellings(secret: str) -> set[str]:
+    """Give the ways in which JSON and URLs write a secret."""
+    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], secret.replace("/", "\\/")}
+
+
+def _pattern(secret: str) -> str:
+    # A secret as short as a word is hidden where it stands alone, and leaves the other words readable.
+    pattern = re.escape(secret)
+    return pattern if len(secret) >= _SHORT else rf"(?<!\w){pattern}(?!\w)"

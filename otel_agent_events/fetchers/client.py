@@ -55,11 +55,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """How retries wait; a test brings its own clock."""
+    """How retries wait; a test brings its own clock.
+
+    Attributes:
+        now: the seconds since 1970, against which a date in `Retry-After` is told.
+        clock: seconds that pass evenly, by which it is time to give up.
+    """
 
     backoff: Backoff = field(default_factory=Backoff)
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
     draw: Callable[[], float] = random.random
 
 
@@ -86,7 +92,7 @@ class Client:
         self._timeout = timeout
         self._limits = limits or Limits()
         self._waiting = waiting or Waiting()
-        self._shared: dict[str, Answer] = {}
+        self._shared: dict[str, tuple[JSON, FetchError | None]] = {}
 
     def fetch(self, fetcher: Fetcher, reference: Reference) -> Iterator[Answer]:
         """Ask for one session; give its answers as they come.
@@ -100,9 +106,11 @@ class Client:
         while request is not None:
             asked += 1
             if asked > self._limits.requests:
+                words = self._words(request)
                 raise FetchError(
-                    f"{reference} takes more than {self._limits.requests} requests; stopped",
-                    request=self._words(request),
+                    f"{reference}: {words} would be one request too many; "
+                    f"a session may take {self._limits.requests} of them",
+                    request=words,
                 )
             answer = self._answer(request, reference)
             yield answer
@@ -113,52 +121,57 @@ class Client:
 
     def _answer(self, request: Request, reference: Reference) -> Answer:
         words = self._words(request)
-        if words in self._shared:
-            return self._shared[words]
-        try:
-            answer = Answer(label=request.label, body=self._json(request, reference), source=words)
-        except FetchError as error:
-            if not request.may_fail:
-                raise
-            answer = Answer(label=request.label, body=None, source=words, failure=error)
+        got = self._shared.get(words) or self._get(request)
         if request.shared:
-            self._shared[words] = answer
-        return answer
+            self._shared[words] = got
+        body, trouble = got
+        if trouble is None:
+            return Answer(label=request.label, body=body, source=words)
+        # What is shared may have been asked for on behalf of another session.
+        failure = FetchError(f"{reference}: {trouble}", request=trouble.request, status=trouble.status or None)
+        if not request.may_fail:
+            raise failure
+        return Answer(label=request.label, body=None, source=words, failure=failure)
 
-    def _json(self, request: Request, reference: Reference) -> JSON:
-        body = self._get(request, reference)
+    def _get(self, request: Request) -> tuple[JSON, FetchError | None]:
+        """Give what was answered, or why there is nothing; the message does not name the session yet."""
         try:
-            return parse_json(body)
-        except ValueError as error:
-            raise self._error(request, reference, f"answered 200 with {error}") from None
+            body = self._persist(request)
+            try:
+                return parse_json(body), None
+            except ValueError as error:
+                raise self._error(request, f"answered 200 with {error}") from None
+        except FetchError as error:
+            return None, error
 
-    def _get(self, request: Request, reference: Reference) -> bytes:
+    def _persist(self, request: Request) -> bytes:
         """Ask until there is an answer to keep, or no more sense in asking."""
         waiting = self._waiting
-        waited, attempt = 0.0, 0
+        began, attempt = waiting.clock(), 0
         while True:
             asked = None
             try:
-                status, headers, body = self._once(request, reference)
+                status, headers, body = self._once(request)
                 if status == HTTPStatus.OK:
                     return body
-                failure = self._refusal(request, reference, status, headers, body)
+                failure = self._refusal(request, status, headers, body)
                 asked = retry_after(headers.get("retry-after"), now=waiting.now())
             except httpx.TransportError as error:
-                failure = self._broken(request, reference, error)
+                failure = self._broken(request, error)
             except TokenError as error:
-                message = self._connection.credentials.mask(f"{reference}: {error}")
+                message = self._connection.credentials.mask(str(error))
                 failure = FetchError(message, request=error.request, status=error.status)
+                asked = retry_after(error.retry_after, now=waiting.now())
             if not _worth_a_retry(failure.status):
                 raise failure from None
+            waited = waiting.clock() - began
             wait = waiting.backoff.wait(attempt, asked=asked, waited=waited, draw=waiting.draw())
             if wait is None:
                 raise self._given_up(failure, attempt + 1, asked) from None
             waiting.sleep(wait)
-            waited += wait
             attempt += 1
 
-    def _once(self, request: Request, reference: Reference) -> tuple[int, httpx.Headers, bytes]:
+    def _once(self, request: Request) -> tuple[int, httpx.Headers, bytes]:
         try:
             with self._http.stream(
                 "GET",
@@ -173,48 +186,49 @@ class Client:
                     body += chunk
                     if len(body) > self._limits.answer:
                         limit = f"more than {self._limits.answer} bytes; an answer may not be larger"
-                        raise self._error(request, reference, f"answered with {limit}")
+                        raise self._error(request, f"answered with {limit}")
                 return response.status_code, response.headers, bytes(body)
         except httpx.DecodingError as error:
-            raise self._error(
-                request, reference, f"answered with a body that cannot be decompressed: {error}"
-            ) from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise self._error(request, reference, f"cannot be sent: {error}") from None
+            raise self._error(request, f"answered with a body that cannot be decompressed: {error}") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as error:
+            raise self._error(request, f"cannot be sent: {error}") from None
 
     # --- what is said ---------------------------------------------------------------------------------
 
-    def _refusal(
-        self, request: Request, reference: Reference, status: int, headers: httpx.Headers, body: bytes
-    ) -> FetchError:
+    def _refusal(self, request: Request, status: int, headers: httpx.Headers, body: bytes) -> FetchError:
         said = f"answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip()
         if status == HTTPStatus.NO_CONTENT:
             said += ": there is no content where a JSON answer was expected"
         elif HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-            said += f" to {headers.get('location', 'nowhere')!r}, which is not followed; is the base URL right?"
+            said += f" to {_place(headers.get('location'))}, which is not followed; is the base URL right?"
         else:
             words = words_of(body)
             said += f": {words}" if words else ""
-        return self._error(request, reference, said, status=status)
+        return self._error(request, said, status=status)
 
-    def _broken(self, request: Request, reference: Reference, error: httpx.TransportError) -> FetchError:
+    def _broken(self, request: Request, error: httpx.TransportError) -> FetchError:
+        url = error.request.url
+        host = f"{url.scheme}://{url.netloc.decode()}"
         if isinstance(error, httpx.TimeoutException):
-            said = f"did not answer within {self._timeout:g} s; --timeout sets how long to wait"
+            said = f"was not answered by {host} within {self._timeout:g} s; --timeout sets how long to wait"
         else:
-            host = error.request.url.copy_with(path="/", query=None)
             said = f"could not be answered: {str(error) or type(error).__name__}; is {host} right?"
-        return self._error(request, reference, said, status=0)
+        return self._error(request, said, status=0)
 
-    def _error(self, request: Request, reference: Reference, said: str, *, status: int | None = None) -> FetchError:
+    def _error(self, request: Request, said: str, *, status: int | None = None) -> FetchError:
         words = self._words(request)
         advice = self._connection.advice.get(status or 0)
-        said = _SCRUBBER.text(self._connection.credentials.mask(said))
-        if len(said) > _WORDS:
-            said = said[: _WORDS - 1] + "…"
-        message = f"{reference}: {words} {said}"
+        message = f"{words} {self._plain(said)}"
         if advice:
             message += f". {advice}"
         return FetchError(message, request=words, status=status)
+
+    def _plain(self, said: str) -> str:
+        """Make one printable line of it, of bounded length and without secrets."""
+        # They are taken out before it is cut, so that no half of one stays.
+        said = _SCRUBBER.text(self._connection.credentials.mask(said)[: 100 * _WORDS])
+        said = " ".join("".join(each if each.isprintable() else " " for each in said).split())
+        return said if len(said) <= _WORDS else f"{said[: _WORDS - 1]}…"
 
     def _given_up(self, failure: FetchError, tries: int, asked: float | None) -> FetchError:
         said = f" (tried {tries} times)" if tries > 1 else ""
@@ -243,7 +257,7 @@ def parse_json(body: bytes) -> JSON:
         except json.JSONDecodeError:
             raise
         except ValueError:  # an integer of more than 4300 digits: it stays text, and the answer is not lost
-            return json.loads(body, parse_int=_integer)
+            return json.loads(body, parse_int=integer)
     except UnicodeDecodeError as error:
         raise ValueError(f"a body that is no text in UTF-8 ({error.reason})") from None
     except RecursionError:
@@ -254,7 +268,7 @@ def parse_json(body: bytes) -> JSON:
         raise ValueError(f"JSON that is broken or cut off at character {error.pos} ({error.msg})") from None
 
 
-def _integer(digits: str) -> int | str:
+def integer(digits: str) -> int | str:
     """Read an integer, or leave its digits as text where Python refuses to."""
     try:
         return int(digits)
@@ -288,17 +302,29 @@ def checked_base_url(url: str, origin: str) -> str:
     """Check a base URL and drop its trailing slash.
 
     Raises:
-        UsageError: it is no http or https URL, or has a query.
+        UsageError: it is no http or https URL, or has a user or a query. It is not quoted: there may be a password in
+            it.
     """
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.query and not parts.fragment
+        parts = urlsplit(url.strip())
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
+        usable = usable and not parts.query and not parts.fragment
         _ = parts.port
     except ValueError:
         usable = False
     if not usable:
-        raise UsageError(f"{origin}: {url!r} is no base URL; it looks like https://host or https://host/path")
-    return url.rstrip("/")
+        raise UsageError(f"{origin} is no base URL; it looks like https://host or https://host/path")
+    return parts.geturl().rstrip("/")
+
+
+def _place(location: str | None) -> str:
+    """Give the target of a redirect without user and query, in which a log-in page gets its secrets."""
+    try:
+        parts = urlsplit(location or "nowhere")
+    except ValueError:
+        return "what is no address"
+    host = parts.netloc.rpartition("@")[2]
+    return repr(parts._replace(netloc=host, query="", fragment="").geturl())
 
 
 def user_agent() -> str:
@@ -313,7 +339,7 @@ def _worth_a_retry(status: int | None) -> bool:
 
 def _path(request: Request) -> str:
     path = "".join("/" + _segment(segment) for segment in request.path)
-    return f"{path}?{urlencode(request.query)}" if request.query else path
+    return f"{path}?{urlencode(request.query, errors='surrogatepass')}" if request.query else path
 
 
 def _segment(segment: str) -> str:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from otel_agent_events.errors import ReadError
+from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.events import value
 from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher
+from otel_agent_events.fetchers.client import integer
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from otel_agent_events.events import JSON
 
 _MODEL = ConfigDict(frozen=True, extra="forbid")
+_MOST_STRANGE = 3
+_MOST_NAMES = 8
+_MOST_NAME = 40
 
 
 class RecordedAnswer(BaseModel):
@@ -77,10 +82,10 @@ def load_recording(content: bytes, name: str) -> Recording:
     Raises:
         ReadError: it is none; says where it differs.
     """
-    try:
-        return Recording.model_validate_json(content)
-    except ValidationError as error:
-        raise ReadError(f"{name} is no recording: {_first_error(error)}") from None
+    values, flaws = _values(content, name)
+    if flaws or len(values) != 1:
+        raise ReadError(f"{name} is no recording: {'; '.join(flaws) or 'there are several values in it'}")
+    return _recording(values[0], name)
 
 
 def load(content: bytes, name: str, session: Reference | None = None) -> Saved:
@@ -96,28 +101,55 @@ def load(content: bytes, name: str, session: Reference | None = None) -> Saved:
     """
     values, flaws = _values(content, name)
     if len(values) == 1 and isinstance(values[0], dict) and "recording" in values[0]:
-        recording = load_recording(content, name)
-        fetcher = FETCHERS.get(recording.reference.platform)
-        answers = tuple(
-            Answer(label=answer.label, body=answer.body, source=f"GET {answer.path}")
+        recording = _recording(values[0], name)
+        fetcher, reference = _fetcher_of(recording, name), recording.reference
+        found = [
+            (fetcher, Answer(label=answer.label, body=answer.body, source=f"GET {answer.path}"))
             for answer in recording.answers
             if answer.status == 200  # noqa: PLR2004 - as HTTP has it
-        )
-        return Saved(reference=session or recording.reference, fetcher=fetcher, answers=answers)
-    found = list(_recognised(values, name, flaws))
-    if not found:
-        known = ", ".join(FETCHERS.names())
-        said = "; ".join(flaws) or f"{name} holds no answer of a platform that is known here ({known})"
-        raise ReadError(said)
-    fetcher = found[0][0]
-    if session is not None:
+        ]
+        if not found:
+            raise ReadError(f"{name} is a recording of failures: no answer in it has the status 200")
+    else:
+        found, strange = _recognised(values, name)
+        flaws += strange
+        if not found:
+            raise ReadError("; ".join(flaws))
+        fetcher, reference = found[0][0], None
+    if session is not None and session.platform != fetcher.name:
         fetcher = FETCHERS.get(session.platform)
     answers = tuple(answer for each, answer in found if each.name == fetcher.name)
     if len(answers) < len(found):
+        others = ", ".join(sorted({each.name for each, _ in found} - {fetcher.name}))
+        if not answers:
+            raise ReadError(f"{name} holds answers of {others}, and --session names one of {fetcher.name}")
         flaws.append(f"{name} holds answers of several platforms; only those of {fetcher.name} were read")
     return Saved(
-        reference=session or _identified(fetcher, answers, name), fetcher=fetcher, answers=answers, flaws=tuple(flaws)
+        reference=session or reference or _identified(fetcher, answers, name),
+        fetcher=fetcher,
+        answers=answers,
+        flaws=tuple(flaws),
     )
+
+
+def _recording(parsed: JSON, name: str) -> Recording:
+    try:
+        return Recording.model_validate(parsed)
+    except ValidationError as error:
+        raise ReadError(f"{name} is no recording: {_first_error(error)}") from None
+
+
+def _fetcher_of(recording: Recording, name: str) -> Fetcher:
+    """Find the fetcher of a recording; that there is none costs this file, and not the others."""
+    try:
+        fetcher = FETCHERS.get(recording.reference.platform)
+    except UsageError as error:
+        raise ReadError(f"{name} is no recording that can be read here: {error}") from None
+    path = recording.reference.path
+    if len(path) != len(fetcher.path) or not path[-1]:
+        wanted = f"{fetcher.name}:{'/'.join(fetcher.path)}"
+        raise ReadError(f"{name} is no recording: its session is {recording.session!r}, which is not {wanted}")
+    return fetcher
 
 
 def _identified(fetcher: Fetcher, answers: Sequence[Answer], name: str) -> Reference:
@@ -131,9 +163,10 @@ def _identified(fetcher: Fetcher, answers: Sequence[Answer], name: str) -> Refer
 def _values(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
     """Parse one JSON value after the other; where one is broken, what came before it is good."""
     values: list[JSON] = []
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=integer)
     try:
-        text = content.decode("utf-8-sig")
+        # A shell of Windows writes UTF-16 into a file.
+        text = content.decode(json.detect_encoding(content), "surrogatepass")
     except UnicodeDecodeError as error:
         return values, [f"{name} is no text in UTF-8: byte {error.start} is not"]
     at = _skip_space(text, 0)
@@ -141,12 +174,12 @@ def _values(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
         try:
             parsed, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
-            what = "is a web page (HTML), not JSON" if text[at] == "<" else f"is broken or cut off: {error.msg}"
-            return values, [f"{name} {what} at line {error.lineno}, column {error.colno}"]
+            where = f"at line {error.lineno}, column {error.colno}"
+            if text[at] == "<":
+                return values, [f"{name} holds a web page (HTML) {where}, not JSON"]
+            return values, [f"{name} is broken or cut off {where} ({error.msg})"]
         except RecursionError:
             return values, [f"{name} is nested too deeply to be read"]
-        except ValueError as error:
-            return values, [f"{name} cannot be read: {error}"]
         values.append(parsed)
         at = _skip_space(text, at)
     return values, [] if values else [f"{name} is empty"]
@@ -158,31 +191,60 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-def _recognised(values: list[JSON], name: str, flaws: list[str]) -> Iterator[tuple[Fetcher, Answer]]:
+def _recognised(values: list[JSON], name: str) -> tuple[list[tuple[Fetcher, Answer]], list[str]]:
     """Find out of which platform each value is; a list that is no answer itself is a list of answers."""
-    fetchers = [FETCHERS.get(each) for each in FETCHERS.names()]
-    number = 0
+    fetchers, flaws = _loaded()
+    found: list[tuple[Fetcher, Answer]] = []
+    strange: Counter[str] = Counter()
     pending = list(reversed(values))
     while pending:
         body = pending.pop()
-        for fetcher in fetchers:
-            label = fetcher.recognise(body)
-            if label is not None:
-                number += 1
-                yield fetcher, Answer(label=label, body=body, source=f"answer {number} of {name}")
-                break
+        known = next(((each, label) for each in fetchers if (label := each.recognise(body)) is not None), None)
+        if known is not None:
+            fetcher, label = known
+            found.append((fetcher, Answer(label=label, body=body, source=f"answer {len(found) + 1} of {name}")))
+        elif isinstance(body, list) and body:
+            pending.extend(reversed(body))
         else:
-            if isinstance(body, list) and body:
-                pending.extend(reversed(body))
-            else:
-                flaws.append(f"{name} holds something that is no answer of a platform known here: {_glimpse(body)}")
+            strange[_glimpse(body)] += 1
+    if not strange:
+        # A plug-in that cannot be loaded is told where it might have been the one that is missing.
+        return found, []
+    shown = [f"{what}{f' ({count} times)' if count > 1 else ''}" for what, count in strange.most_common(_MOST_STRANGE)]
+    more = f" and {len(strange) - len(shown)} other kinds of things" if len(strange) > len(shown) else ""
+    names = ", ".join(each.name for each in fetchers)
+    told = f"{name} holds what is no answer of a platform known here ({names}): {'; '.join(shown)}{more}"
+    return found, [told, *flaws]
+
+
+def _loaded() -> tuple[list[Fetcher], list[str]]:
+    """Load all fetchers; one that cannot be loaded does not keep the others from their answers."""
+    fetchers: list[Fetcher] = []
+    flaws: list[str] = []
+    for name in FETCHERS.names():
+        try:
+            fetchers.append(FETCHERS.get(name))
+        except UsageError as error:
+            flaws.append(str(error))
+    return fetchers, flaws
 
 
 def _glimpse(body: JSON) -> str:
     """Say what it is without quoting it: it may be anything."""
-    if isinstance(body, dict):
-        return f"an object with the members {', '.join(sorted(body)[:8]) or '(none)'}"
-    return "an empty list" if body == [] else f"a {type(body).__name__}"
+    match body:
+        case dict() if body:
+            names = ", ".join(name[:_MOST_NAME] for name in sorted(body)[:_MOST_NAMES])
+            return f"an object with the members {names!r}"
+        case dict():
+            return "an empty object"
+        case list():
+            return "an empty list"
+        case str():
+            return "a text"
+        case bool() | None:
+            return "true, false or null"
+        case _:
+            return "a number"
 
 
 def _first_error(error: ValidationError) -> str:

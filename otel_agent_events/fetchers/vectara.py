@@ -160,6 +160,7 @@ class VectaraReader:
         self._keys = Keys()
         self._told = False
         self._page_keys: list[str | None] = []
+        self._strangers = 0  # records that name another session
 
     @property
     def duplicates(self) -> int:
@@ -184,9 +185,11 @@ class VectaraReader:
                 yield from self._take_page(answer)
 
     def close(self) -> Iterator[Item]:
-        """Say when the last page names a further one: the records are cut short there."""
+        """Say when records are of another session, or when the last page names a further one."""
         if not self._told:
             yield self._session
+        if self._strangers:
+            yield Caution(message=f"{self._strangers} records name another session than {self._session.id!r}")
         last = self._page_keys[-1] if self._page_keys else ""
         if last == "":
             return
@@ -283,6 +286,7 @@ class VectaraReader:
         fields = Fields(record)
         at = fields.nanoseconds("created_at")
         fields.drop("session_key", self._session.id)
+        self._strangers += isinstance(record.get("session_key"), str) and record["session_key"] != self._session.id
         type_ = fields.name("type")
         common: _Common = {"key": key, "id": fields.name("id"), "type": type_, "end": at}
         read = _READERS.get(type_ or "")

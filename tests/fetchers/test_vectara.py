@@ -337,6 +337,14 @@ def test_a_page_key_that_is_absent_null_or_empty_ends_the_session(metadata: dict
     assert trace.warnings == []
 
 
+def test_records_of_another_session_are_kept_and_told() -> None:
+    trace = trace_of(page(event("thinking"), event("thinking", id="aev_2", session_key="other")))
+
+    assert trace.events == 2
+    assert trace.warnings == ["1 records name another session than 's'"]
+    assert json.loads(str(trace.of("aev_2").attributes[f"{OWN}event.raw"])) == {"session_key": "other"}
+
+
 # --- over HTTP ----------------------------------------------------------------------------------------
 
 
