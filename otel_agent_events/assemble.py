@@ -268,10 +268,8 @@ class Assembler:
 
     def _release(self, first_known: int | None) -> None:
         """Let the leading undated events go: on from the session's start, or back from the first known time."""
-        if self._session.started is not None:
-            self._known = self._session.started
-        elif first_known is not None:
-            self._known = max(0, first_known - (len(self._held) + 1) * MICROSECOND)
+        back = (len(self._held) + 1) * MICROSECOND
+        self._known = max(0, (first_known or 0) - back) if self._session.started is None else self._session.started
         self._take_held()
 
     def _take_held(self) -> None:

@@ -268,6 +268,16 @@ def test_a_destination_that_fails_does_not_keep_another_from_its_spans(platform:
     assert len(lines_of(here / "out")) == 27
 
 
+def test_a_long_session_is_not_fetched_on_when_no_destination_takes_anything_more() -> None:
+    with LoopbackPlatform([long_session(9)]) as platform:
+        report = run(platform, "vectara:a/long", endpoint=f"http://127.0.0.1:{free_port()}")
+
+    (session,) = report.sessions
+    assert session.error == "stopped: no destination takes anything more"
+    assert (session.made, session.lost) == (HELD, HELD)
+    assert len(platform.asked) == 2 + 2
+
+
 @pytest.mark.parametrize("status", [401, 403, 301, 308])
 def test_a_destination_that_refuses_everybody_ends_the_run_with_1(platform: LoopbackPlatform, status: int) -> None:
     with http_collector(HttpReply(status=status, headers={"Location": "https://elsewhere/"})) as collector:

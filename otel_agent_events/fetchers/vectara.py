@@ -189,7 +189,7 @@ class VectaraReader:
         if not self._told:
             yield self._session
         if self._strangers:
-            yield Caution(message=f"{self._strangers} records name another session than {self._session.id!r}")
+            yield Caution(message=f"of these records, {self._strangers} name another session than {self._session.id!r}")
         last = self._page_keys[-1] if self._page_keys else ""
         if last == "":
             return

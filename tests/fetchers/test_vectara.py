@@ -341,7 +341,7 @@ def test_records_of_another_session_are_kept_and_told() -> None:
     trace = trace_of(page(event("thinking"), event("thinking", id="aev_2", session_key="other")))
 
     assert trace.events == 2
-    assert trace.warnings == ["1 records name another session than 's'"]
+    assert trace.warnings == ["of these records, 1 name another session than 's'"]
     assert json.loads(str(trace.of("aev_2").attributes[f"{OWN}event.raw"])) == {"session_key": "other"}
 
 
