@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import click
 
+from otel_agent_events.cli.words import printable
 from otel_agent_events.errors import AgentEventsError, UsageError
 
 
@@ -33,9 +34,9 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except UsageError as error:
-            raise click.UsageError(str(error)) from None
+            raise click.UsageError(printable(str(error))) from None
         except AgentEventsError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(printable(str(error))) from None
 
 
 @click.group(

@@ -29,14 +29,19 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
     Starts a small HTTP server on this machine that plays recorded sessions, fetches them as from the real platform,
     writes their traces to a file and draws them.
     """
-    from otel_agent_events.cli.waterfall import Terminal  # noqa: PLC0415 - --help needs none of it
+    import httpx  # noqa: PLC0415 - --help needs none of it
+
+    from otel_agent_events.cli.waterfall import Terminal  # noqa: PLC0415
     from otel_agent_events.demo import API_KEY, recordings  # noqa: PLC0415
     from otel_agent_events.pipeline import replay  # noqa: PLC0415
     from otel_agent_events.settings import Settings  # noqa: PLC0415
     from otel_agent_events.testing import LoopbackPlatform  # noqa: PLC0415
 
     played = recordings()
-    with LoopbackPlatform(played, headers={"x-api-key": API_KEY}) as platform:
+    with (
+        LoopbackPlatform(played, headers={"x-api-key": API_KEY}) as platform,
+        httpx.Client(trust_env=False) as client,  # a proxy of the environment does not lead to this machine
+    ):
         say(f"A loopback platform plays {len(played)} recorded sessions at {platform.base_url}.")
         say("")
         report = replay(
@@ -45,6 +50,7 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
             endpoint=endpoint,
             protocol=protocol,
             base_url=platform.base_url,
+            client=client,
             environ={**Settings.here().environ, "VECTARA_API_KEY": API_KEY},
             noted=lambda note: say(f"note: {note}", err=True),
         )

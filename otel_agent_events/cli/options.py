@@ -19,13 +19,19 @@ def sources(command: F) -> F:
     for option in reversed(
         (
             click.argument("references", metavar="REF...", nargs=-1, required=True),
-            click.option("--base-url", metavar="URL", help="Host of the platform, when all REFs are of one platform."),
-            click.option("--session", metavar="REF", help="Name what a saved answer does not: FETCHER:PATH."),
+            click.option(
+                "--base-url",
+                metavar="URL",
+                help="Host of the platform, such as https://api.vectara.io, when all REFs are of one platform.",
+            ),
+            click.option(
+                "--session", metavar="REF", help="Name what a saved answer does not, such as vectara:AGENT/SESSION."
+            ),
             click.option(
                 "--timeout",
                 metavar="SECONDS",
                 type=click.FloatRange(min=0, min_open=True),
-                help="How long to wait for one answer, of a platform or of the destination.",
+                help="How long to wait for one answer, of a platform or of the destination, such as 30.",
             ),
         )
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
     "else http://localhost:4318]",
 )
 @click.option("--protocol", type=click.Choice(["http/protobuf", "grpc"]), help="Of OTLP.  [default: http/protobuf]")
-@click.option("--header", "headers", metavar="K=V", multiple=True, help="Sent to the endpoint. Repeatable.")
+@click.option(
+    "--header",
+    "headers",
+    metavar="K=V",
+    multiple=True,
+    help="Sent to the endpoint, such as 'authorization=Bearer ...'. Repeatable.",
+)
 @click.option(
     "--to",
     metavar="otlp|file:PATH|console",
@@ -32,24 +39,39 @@ if TYPE_CHECKING:
     show_default=True,
     help="Destination. Repeatable. A file gets OTLP JSON lines; so does the console, on standard output.",
 )
-@click.option("--service-name", metavar="NAME", help="service.name of the traces.  [default: the agent's key]")
-@click.option("--namespace", default="", metavar="NAME", help="An account or environment; part of the ids.")
+@click.option(
+    "--service-name", metavar="NAME", help="service.name of the traces, such as support.  [default: the agent's key]"
+)
+@click.option(
+    "--namespace", default="", metavar="NAME", help="An account or environment, such as staging; part of the ids."
+)
 @click.option(
     "--revision",
+    metavar="NUMBER",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
     help="Raise it to send a session that has grown since: it gets ids of its own.",
 )
 @options.conversion
-@click.option("--traceparent", metavar="TRACEPARENT", help="Hang the one session under this live span.")
-@click.option("--link", "links", metavar="TRACEPARENT", multiple=True, help="Link the root to a span. Repeatable.")
+@click.option(
+    "--traceparent",
+    metavar="TRACEPARENT",
+    help="Hang the one session under this live span, such as 00-<32 hex digits>-<16 hex digits>-01.",
+)
+@click.option(
+    "--link",
+    "links",
+    metavar="TRACEPARENT",
+    multiple=True,
+    help="Link the root to a span, such as 00-<32 hex digits>-<16 hex digits>-01. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one summary object and nothing else.")
 @click.pass_context
 def command(
     context: click.Context, /, *, references: tuple[str, ...], as_json: bool, headers: tuple[str, ...], **given: Any
 ) -> None:
-    r"""Fetch sessions, turn each into a trace and send it.
+    """Fetch sessions, turn each into a trace and send it.
 
     Without options the OTEL_* variables of the OpenTelemetry specification hold, then its defaults.
 
@@ -61,7 +83,7 @@ def command(
 
     Exit codes: 0 all acknowledged; 1 a session failed or a span was not acknowledged; 2 wrong usage; 3 the
     destination did not answer at all.
-    """
+    """  # noqa: D301 - click leaves the lines after a backspace as they are
     from otel_agent_events.pipeline import replay  # noqa: PLC0415 - --help needs none of it
     from otel_agent_events.settings import parse_pair  # noqa: PLC0415
 
@@ -81,7 +103,7 @@ def command(
         **given,
     )
     if as_json:
-        click.echo(report.model_dump_json(indent=2))
+        click.echo(json.dumps(report.model_dump(), indent=2))  # in ASCII, which no terminal takes for a command
     else:
         say(summary_line(report), err=on_console)
     context.exit(report.exit_code)

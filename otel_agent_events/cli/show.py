@@ -16,13 +16,13 @@ from otel_agent_events.cli.words import say
 @click.option("-v", "--verbose", is_flag=True, help="Show contents as well.")
 @click.pass_context
 def command(context: click.Context, /, *, references: tuple[str, ...], verbose: bool, **given: Any) -> None:
-    r"""Draw each session as a waterfall in the terminal, and send nothing.
+    """Draw each session as a waterfall in the terminal, and send nothing.
 
     \b
     Examples:
       otel-agent-events show vectara:support/refund_case_88
       otel-agent-events show -v saved-events.json
-    """
+    """  # noqa: D301 - click leaves the lines after a backspace as they are
     from otel_agent_events.cli.waterfall import Terminal  # noqa: PLC0415 - --help needs none of it
     from otel_agent_events.pipeline import replay  # noqa: PLC0415
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from otel_agent_events import times
 from otel_agent_events.attributes import OWN
@@ -19,14 +19,20 @@ except ImportError as missing:
     raise UsageError("drawing needs the package rich: pip install 'otel-agent-events[cli]'") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import OverflowMethod
 
     from otel_agent_events.errors import DestinationError
     from otel_agent_events.spans import Span
 
-_BAR = 28
-_NAME = 38
-_DURATION = 10
+_MOST_BAR = 28
+_LEAST_BAR = 8
+_MOST_NAME = 38
+_LEAST_NAME = 16
+_DURATION = 11
+_DIGITS = 3
+_ASCII = str.maketrans({"→": "->", "…": "...", "µ": "u"})
 _TIMING = {"recorded": " ", "inferred": "~", "synthetic": "?"}
 _STYLES = {
     "session": "bold",
@@ -43,9 +49,14 @@ _CONTENTS = (
     ("error", f"{OWN}tool.error"),
     ("input", "gen_ai.input.messages"),
     ("output", "gen_ai.output.messages"),
+    ("note", f"{OWN}note"),
     ("raw", f"{OWN}event.raw"),
     ("raw result", f"{OWN}result.event.raw"),
 )
+
+
+_Words: TypeAlias = "Callable[[str], str]"
+"""Makes a text fit for the terminal."""
 
 
 class Terminal:
@@ -106,13 +117,15 @@ def waterfall(
 
     Args:
         spans: of one trace, in any order.
-        width: of the terminal, in cells; a summary is cut where the row ends.
+        width: of the terminal, in cells; names and bars are the smaller the narrower it is, and a summary is cut
+            where the row ends.
         contents: add messages, arguments and results under each row.
         ascii_only: for a terminal that has no other characters.
     """
     begin = min(span.start for span in spans)
     end = max(span.end for span in spans)
-    yield _title(spans, begin, end)
+    words = _in_ascii if ascii_only else printable
+    yield _title(spans, begin, end, words)
     timings = set()
     for span, depth in _tree(spans):
         timing = str(span.attributes.get(f"{OWN}timing", "recorded"))
@@ -125,9 +138,10 @@ def waterfall(
             width=width,
             timing=timing,
             ascii_only=ascii_only,
+            words=words,
         )
         if contents:
-            yield from _contents_of(span, depth)
+            yield from _contents_of(span, depth, words)
     legend = [
         f"{_TIMING[timing]} {meaning}"
         for timing, meaning in (("inferred", "a time that was inferred"), ("synthetic", "a time that was invented"))
@@ -137,13 +151,12 @@ def waterfall(
         yield Text("  ".join(legend), style="dim")
 
 
-def _title(spans: Sequence[Span], begin: int, end: int) -> Text:
-    root = spans[-1]
-    reference = str(root.attributes.get(f"{OWN}session.reference", "a session that was not read to its end"))
-    title = Text(printable(reference), style="bold underline")
-    title.append(
-        f"  trace {root.trace_id.hex()}  {times.written(begin)}, {duration(end - begin)}", style="not bold dim"
-    )
+def _title(spans: Sequence[Span], begin: int, end: int, words: _Words) -> Text:
+    told = (span.attributes.get(f"{OWN}session.reference") for span in spans)
+    reference = next(filter(None, told), "a session that was not read to its end")
+    title = Text(words(str(reference)), style="bold underline")
+    when = f"{times.written(begin)}, {words(duration(end - begin))}"
+    title.append(f"  trace {spans[0].trace_id.hex()}  {when}", style="not bold dim")
     return title
 
 
@@ -154,65 +167,75 @@ def _tree(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
     for span in spans:
         children[span.parent_id if span.parent_id in here else None].append(span)
     for siblings in children.values():
-        siblings.sort(key=_order, reverse=True)
-    pending = [(span, 0) for span in children[None]]
+        siblings.sort(key=_order)
+    pending = [(span, 0) for span in reversed(children[None])]
     while pending:
         span, depth = pending.pop()
         yield span, depth
-        pending.extend((child, depth + 1) for child in children[span.span_id])
+        pending.extend((child, depth + 1) for child in reversed(children[span.span_id]))
 
 
-def _order(span: Span) -> tuple[int, int]:
-    index = span.attributes.get(f"{OWN}event.index", 0)
-    return span.start, index if isinstance(index, int) else 0
+def _order(span: Span) -> tuple[int, ...]:
+    numbers = (span.attributes.get(f"{OWN}event.{name}") for name in ("index", "turn"))
+    return span.start, *(number if isinstance(number, int) else 0 for number in numbers)
 
 
-def _row(span: Span, depth: int, *, begin: int, whole: int, width: int, timing: str, ascii_only: bool) -> Text:
+def _row(
+    span: Span, depth: int, *, begin: int, whole: int, width: int, timing: str, ascii_only: bool, words: _Words
+) -> Text:
     style = _STYLES.get(str(span.attributes.get(f"{OWN}event.kind")), "yellow")
-    name = Text("  " * depth + printable(span.name), style=style, no_wrap=True)
-    name.truncate(_NAME, overflow="ellipsis" if not ascii_only else "crop", pad=True)
+    overflow: OverflowMethod = "crop" if ascii_only else "ellipsis"
+    name = Text("  " * depth + words(span.name), style=style, no_wrap=True)
+    name.truncate(min(max(width // 3, _LEAST_NAME), _MOST_NAME), overflow=overflow, pad=True)
+    cells = min(max(width // 5, _LEAST_BAR), _MOST_BAR)
     row = Text(no_wrap=True)
     row.append_text(name)
     row.append(" ")
-    row.append(_bar(span, begin, whole, ascii_only=ascii_only), style="red" if span.status == "error" else style)
-    row.append(f" {duration(span.end - span.start):>{_DURATION}}{_TIMING.get(timing, ' ')} ", style="dim")
+    bar = _bar(span, begin, whole, cells=cells, ascii_only=ascii_only)
+    row.append(bar, style="red" if span.status == "error" else style)
+    row.append(f" {words(duration(span.end - span.start)):>{_DURATION}}{_TIMING.get(timing, ' ')} ", style="dim")
     if span.status == "error":
-        row.append(f"{printable(str(span.attributes.get('error.type', 'error'))).upper()} ", style="bold red")
+        row.append(f"{words(str(span.attributes.get('error.type', 'error'))).upper()} ", style="bold red")
     outcome = span.attributes.get(f"{OWN}tool.outcome")
     if outcome in {"orphan_output", "unfinished"}:
         row.append(f"{outcome} ", style="bold yellow")
-    row.append(printable(str(span.attributes.get(f"{OWN}summary", ""))))
-    row.truncate(max(width, _NAME + _BAR + _DURATION), overflow="crop" if ascii_only else "ellipsis")
+    row.append(words(str(span.attributes.get(f"{OWN}summary", ""))))
+    row.truncate(width, overflow=overflow)
     return row
 
 
-def _bar(span: Span, begin: int, whole: int, *, ascii_only: bool) -> str:
-    """Draw a span to scale. A point in time, and what is too short to see, is a tick."""
+def _bar(span: Span, begin: int, whole: int, *, cells: int, ascii_only: bool) -> str:
+    """Draw a span to scale. A point in time is a tick; what is too short to see fills one cell all the same."""
     tick, line = ("|", "=") if ascii_only else ("╵", "━")
-    left = min((span.start - begin) * _BAR // whole, _BAR - 1)
-    right = -(-(span.end - begin) * _BAR // whole)
+    left = min((span.start - begin) * cells // whole, cells - 1)
+    right = -(-(span.end - begin) * cells // whole)
     bar = line * max(right - left, 1) if span.end > span.start else tick
-    return (" " * left + bar).ljust(_BAR)[:_BAR]
+    return (" " * left + bar).ljust(cells)
 
 
-def _contents_of(span: Span, depth: int) -> Iterator[Text]:
+def _contents_of(span: Span, depth: int, words: _Words) -> Iterator[Text]:
     notes = ((name.removeprefix(OWN), name) for name in span.attributes if name.startswith(f"{OWN}note."))
     for label, name in (*_CONTENTS, *notes):
         told = span.attributes.get(name)
         if told is not None:
-            yield Text(f"{'  ' * (depth + 2)}{label}: {printable(str(told))}", style="dim")
+            yield Text(f"{'  ' * (depth + 2)}{words(f'{label}: {told}')}", style="dim")
+
+
+def _in_ascii(text: str) -> str:
+    """Spell a text in ASCII: what is not in it is shown as an escape."""
+    return printable(text).translate(_ASCII).encode("ascii", "backslashreplace").decode()
 
 
 def duration(nanoseconds: int) -> str:
-    """Write a duration for a person, in at most two units."""
-    if nanoseconds < times.MILLISECOND:
-        return f"{nanoseconds / times.MICROSECOND:g} µs" if nanoseconds else "0"
-    if nanoseconds < times.SECOND:
-        return f"{nanoseconds / times.MILLISECOND:.3g} ms"
-    seconds, rest = divmod(nanoseconds, times.SECOND)
+    """Write a duration for a person, in at most two units. Digits that are not shown are cut off, not rounded."""
     minute, hour, day = 60, 3_600, 86_400
+    seconds = nanoseconds // times.SECOND
     if seconds < minute:
-        return f"{seconds + rest / times.SECOND:.3g} s"
+        shown = nanoseconds - nanoseconds % 10 ** max(len(str(nanoseconds)) - _DIGITS, 0)
+        for unit, name in ((times.SECOND, "s"), (times.MILLISECOND, "ms"), (times.MICROSECOND, "µs")):
+            if nanoseconds >= unit:
+                return f"{shown / unit:g} {name}"
+        return f"{nanoseconds} ns" if nanoseconds else "0"
     if seconds < hour:
         return f"{seconds // minute} min {seconds % minute} s"
     if seconds < day:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,16 @@ SHOWN_BY_DEFAULT = 2 * 24 * 3_600 * times.SECOND
 """How far Jaeger's search looks back when nobody says otherwise."""
 
 _LABEL = 11
+_TERMINAL = "terminal"
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print a line. What came from elsewhere may hold control characters, and a terminal would obey them."""
-    click.echo(printable(line), err=err)
+    """Print a line. What came from elsewhere may hold control characters, and a terminal would obey them.
+
+    What the encoding of the terminal does not have is shown as an escape, too.
+    """
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    click.echo(printable(line).encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
 def printable(text: str) -> str:
@@ -48,7 +54,7 @@ def session_lines(report: SessionReport, now: int | None = None) -> Iterator[str
     if report.start is not None and report.end is not None:
         yield _line("time", f"{times.written(report.start)} to {times.written(report.end)}")
     for destination in report.destinations:
-        if destination.made:
+        if destination.made and destination.destination != _TERMINAL:
             yield _line("sent to", _counts(destination))
         for message in destination.messages:
             yield _line("", message)
@@ -90,7 +96,10 @@ def _fates(made: int, acknowledged: int, rejected: int, lost: int) -> str:
 
 def _is_sent(report: SessionReport) -> bool:
     return any(
-        each.acknowledged and not each.destination.startswith(("file:", "console")) for each in report.destinations
+        each.acknowledged
+        and each.destination not in {_TERMINAL, "console"}
+        and not each.destination.startswith("file:")
+        for each in report.destinations
     )
 
 
