@@ -50,6 +50,7 @@ class Finisher:
     def __init__(self, max_value: int) -> None:
         self.max_value = max_value
         self.changed = 0
+        self._names: dict[str, str] = {}
 
     def attributes(self, raw: Mapping[str, Attribute | None]) -> dict[str, Final]:
         """Bring attributes into final form and leave out what is None: absent is not zero.
@@ -57,18 +58,15 @@ class Finisher:
         A text that had to be cut is followed by `<attribute>.original_length`, in bytes of UTF-8.
         """
         final: dict[str, Final] = {}
-        for name, value in raw.items():
+        for raw_name, value in raw.items():
+            if value is None:
+                continue
+            name = self._names.get(raw_name) or self._name(raw_name)
             match value:
-                case None:
-                    continue
                 case bool():
                     final[name] = value
-                case str():
-                    final[name], length = self.text(value)
-                    if length is not None:
-                        final[f"{name}.original_length"] = length
-                case Json():
-                    final[name], length = self.json(value.value)
+                case str() | Json():
+                    final[name], length = self.text(value) if isinstance(value, str) else self.json(value.value)
                     if length is not None:
                         final[f"{name}.original_length"] = length
                 case int() | float():
@@ -78,10 +76,16 @@ class Finisher:
         return final
 
     def text(self, value: str) -> tuple[str, int | None]:
-        """Give a text that is valid UTF-8 and short enough, and its original length when it had to be cut."""
+        """Give a text that is valid UTF-8 and short enough, and its original length when it had to be cut.
+
+        A text that is JSON is JSON afterwards.
+        """
         encoded = self._utf8(value)
         if len(encoded) <= self.max_value:
             return (value if len(value) == len(encoded) else encoded.decode()), None
+        parsed = _parsed(value) if value[:1] in {"{", "["} else None
+        if parsed is not None:
+            return beginning(parsed, self.max_value), len(encoded)
         return encoded[: self.max_value].decode("utf-8", "ignore"), len(encoded)
 
     def json(self, value: JSON) -> tuple[str, int | None]:
@@ -95,9 +99,7 @@ class Finisher:
         encoded = self._utf8(text)
         if len(encoded) <= self.max_value:
             return encoded.decode(), None
-        cutter = _Cutter(self.max_value)
-        cutter.write(value)
-        return b"".join(cutter.written).decode() or "null", len(encoded)
+        return beginning(value, self.max_value), len(encoded)
 
     def _utf8(self, text: str) -> bytes:
         try:
@@ -114,7 +116,29 @@ class Finisher:
         elif math.isfinite(value):
             return value
         self.changed += 1
-        return str(value)
+        return self.text(str(value))[0]
+
+    def _name(self, name: str) -> str:
+        """Bring the name of an attribute into form; the names of a session are few, and come again."""
+        final = self._names[name] = self.text(name)[0]
+        return final
+
+
+def beginning(value: JSON, room: int) -> str:
+    """Write as much of a value as fits into so many bytes of UTF-8, as valid JSON: the open brackets are closed."""
+    cutter = _Cutter(room)
+    cutter.write(value)
+    return b"".join(cutter.written).decode() or "null"
+
+
+def _parsed(text: str) -> JSON:
+    """Parse a text that may be JSON; None when it is not, or has what JSON does not know."""
+    try:
+        value = json.loads(text)
+        _dumps(value)
+    except (ValueError, RecursionError):
+        return None
+    return value
 
 
 def _dumps(value: JSON) -> str:

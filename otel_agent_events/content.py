@@ -113,7 +113,9 @@ class Policy:
                 return replace(part, uri=self.scrubber.text(part.uri))
             case OtherPart():
                 return replace(part, content=self.scrubber.value(part.content))
-            case File() | Skill() | Removed():
+            case Skill():
+                return replace(part, name=self.scrubber.text(part.name))
+            case File() | Removed():
                 return part
             case _:
                 assert_never(part)

@@ -117,6 +117,20 @@ class Subagent:
 
 
 @value()
+class EventLink:
+    """A link to another event of the same session, by its key: an echo to its original."""
+
+    key: str
+
+
+@value()
+class SessionLink:
+    """A link to the root of another session's trace."""
+
+    reference: Reference
+
+
+@value()
 class _Event:
     """What every event has.
 
@@ -129,6 +143,7 @@ class _Event:
             without `start`: the platform stamps the end of something that took time, and its start is to be
             inferred. Neither: undated.
         measurements: what the platform measured, by its own names: latencies, token counts.
+        links: what it points to.
         remainder: the fields of the record that no attribute of ours holds exactly.
     """
 
@@ -138,6 +153,7 @@ class _Event:
     start: int | None = None
     end: int | None = None
     measurements: Mapping[str, float] = field(default_factory=dict)
+    links: tuple[EventLink | SessionLink, ...] = ()
     remainder: JSON = None
 
 

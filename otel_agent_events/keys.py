@@ -6,6 +6,7 @@ Every reader of every platform asks here, so that a record that comes twice is o
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -28,8 +29,9 @@ class Keys:
 
     def __init__(self) -> None:
         self.duplicates = 0
-        self._taken: set[str] = set()
-        self._versions: dict[str, list[bytes]] = {}
+        self._taken = _Hashes()
+        self._records = _Hashes()
+        self._last_number: dict[str, int] = {}  # of the keys that were wanted more than once
         self._met: Counter[str] = Counter()
         self._met_in_listing: Counter[tuple[str, str]] = Counter()
 
@@ -42,15 +44,12 @@ class Keys:
             listing: names the list in which the record was met. Pages of one list bear one name; when the same
                 records are met in several lists, the n-th equal record of one list is the n-th of the others.
         """
-        spelling = canonical(record)
+        spelling = _spelling(record)
         if identifier is None:
             return self._claim_by_content(content_key(spelling), listing)
-        digest = sha256(spelling.encode()).digest()[:8]
-        versions = self._versions.setdefault(identifier, [])
-        if digest in versions:
+        if not self._records.add(f"{identifier}\0{spelling}"):
             self.duplicates += 1
             return None
-        versions.append(digest)
         return self._next_free(identifier)
 
     def _claim_by_content(self, key: str, listing: str) -> str | None:
@@ -62,12 +61,62 @@ class Keys:
         return self._next_free(key)
 
     def _next_free(self, key: str) -> str:
-        free, number = key, 1
-        while free in self._taken:
+        if self._taken.add(key):
+            return key
+        number = self._last_number.get(key, 1) + 1
+        while not self._taken.add(f"{key}#{number}"):
             number += 1
-            free = f"{key}#{number}"
-        self._taken.add(free)
-        return free
+        self._last_number[key] = number
+        return f"{key}#{number}"
+
+
+class _Hashes:
+    """A set of texts, of which 8 bytes each are kept: a session may have millions of records.
+
+    Two of a million texts are taken for one another once in some 40 million sessions.
+    """
+
+    _FULLEST = 0.6
+
+    def __init__(self) -> None:
+        self._table = array("Q", bytes(8 * 64))
+        self._count = 0
+
+    def add(self, text: str) -> bool:
+        """Add a text; False when it is there already."""
+        digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        place = self._place(int.from_bytes(digest[:8], "big") or 1)  # zero is an empty place
+        if place is None:
+            return False
+        self._count += 1
+        if self._count > self._FULLEST * len(self._table):
+            self._grow()
+        return True
+
+    def _place(self, digest: int) -> int | None:
+        """Put a hash into the first free place from its own on; None when it is met on the way."""
+        table, mask = self._table, len(self._table) - 1
+        place = digest & mask
+        while table[place]:
+            if table[place] == digest:
+                return None
+            place = (place + 1) & mask
+        table[place] = digest
+        return place
+
+    def _grow(self) -> None:
+        old, self._table = self._table, array("Q", bytes(2 * 8 * len(self._table)))
+        for digest in old:
+            if digest:
+                self._place(digest)
+
+
+def _spelling(record: JSON) -> str:
+    """Spell a record canonically; one that is too deep for that is spelled as it is kept."""
+    try:
+        return canonical(record)
+    except RecursionError:
+        return canonical(shallow(record))
 
 
 def shallow(record: JSON) -> JSON:
@@ -91,7 +140,10 @@ def _flattened(part: JSON, level: int) -> JSON:
     if not isinstance(part, (dict, list)):
         return part
     if level > DEEPEST:
-        return json.dumps(part)
+        try:
+            return json.dumps(part)
+        except RecursionError:
+            return json.dumps(shallow(part))
     if isinstance(part, dict):
         return {name: _flattened(inner, level + 1) for name, inner in part.items()}
     return [_flattened(inner, level + 1) for inner in part]
