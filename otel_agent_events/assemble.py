@@ -15,7 +15,7 @@ The rules are those of mapping.md, sections 2 and 3.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, assert_never
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias, TypeVar, assert_never
 
 from otel_agent_events.events import (
     AgentMessage,
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Timing: TypeAlias = Literal["recorded", "inferred", "synthetic"]
 """Where a time comes from: the record, a rule of the contract, or nowhere."""
+
+NodeKind: TypeAlias = Literal["session", "turn", "user_message", "thinking", "tool", "agent_message", "note"]
+"""What a node is of; what its span carries besides is constant in a session for each of these."""
 
 Outcome: TypeAlias = Literal["ok", "error", "orphan_output", "missing_output", "unfinished"]
 
@@ -90,6 +93,11 @@ class EventNode(_Node):
     turn: int
     clamped: bool = False
 
+    @property
+    def kind(self) -> NodeKind:
+        """That of its event."""
+        return self.event.kind
+
 
 @value()
 class ToolNode(_Node):
@@ -104,6 +112,7 @@ class ToolNode(_Node):
         clamped: the result's time lay before the call's; the span has the call's time only.
     """
 
+    kind: ClassVar[NodeKind] = "tool"
     call: ToolCall | None
     result: ToolResult | None
     index: int
@@ -118,6 +127,7 @@ class ToolNode(_Node):
 class TurnNode(_Node):
     """A turn: from a user message to the next one that follows something else."""
 
+    kind: ClassVar[NodeKind] = "turn"
     number: int
     first: UserMessage | None
     last: AgentMessage | None
@@ -134,6 +144,7 @@ class SessionNode(_Node):
         complete: no call is open, and the records were not cut short.
     """
 
+    kind: ClassVar[NodeKind] = "session"
     session: Session
     first: UserMessage | None
     last: AgentMessage | None

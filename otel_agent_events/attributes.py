@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -83,9 +84,9 @@ class Finisher:
         encoded = self._utf8(value)
         if len(encoded) <= self.max_value:
             return (value if len(value) == len(encoded) else encoded.decode()), None
-        parsed = _parsed(value) if value[:1] in {"{", "["} else None
-        if parsed is not None:
-            return beginning(parsed, self.max_value), len(encoded)
+        if value[:1] in {"{", "["}:
+            with suppress(ValueError, RecursionError):  # then it is a text like any other
+                return beginning(json.loads(value), self.max_value), len(encoded)
         return encoded[: self.max_value].decode("utf-8", "ignore"), len(encoded)
 
     def json(self, value: JSON) -> tuple[str, int | None]:
@@ -129,16 +130,6 @@ def beginning(value: JSON, room: int) -> str:
     cutter = _Cutter(room)
     cutter.write(value)
     return b"".join(cutter.written).decode() or "null"
-
-
-def _parsed(text: str) -> JSON:
-    """Parse a text that may be JSON; None when it is not, or has what JSON does not know."""
-    try:
-        value = json.loads(text)
-        _dumps(value)
-    except (ValueError, RecursionError):
-        return None
-    return value
 
 
 def _dumps(value: JSON) -> str:
@@ -217,6 +208,8 @@ class _Cutter:
 
 
 def _bytes(value: JSON) -> bytes:
+    if isinstance(value, float):
+        value = _without_nan(value)
     return _dumps(value).encode("utf-8", "backslashreplace")
 
 

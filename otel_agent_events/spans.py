@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from otel_agent_events import ids
 from otel_agent_events.assemble import EventNode, Failure, Node, SessionNode, ToolNode, TurnNode
-from otel_agent_events.attributes import OWN, Attribute, Final, Finisher, Json
+from otel_agent_events.attributes import OWN, Attribute, Final, Finisher, Json, beginning
 from otel_agent_events.content import DEFAULT_MAX_VALUE
 from otel_agent_events.errors import UsageError
 from otel_agent_events.events import (
     AgentMessage,
     Event,
+    EventLink,
     File,
     Note,
     OtherPart,
     Removed,
+    SessionLink,
     Skill,
     Structured,
     Text,
@@ -36,6 +38,9 @@ from otel_agent_events.events import (
 from otel_agent_events.times import written
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_agent_events.assemble import NodeKind
     from otel_agent_events.conventions import Convention, SpanKind
     from otel_agent_events.events import JSON, Part, Session
     from otel_agent_events.reference import Reference
@@ -46,8 +51,11 @@ SCOPE_VERSION = "1"
 
 SUMMARY_LENGTH = 80
 DESCRIPTION_LENGTH = 200
-MOST_NOTE_ATTRIBUTES = 64
+MOST_NOTE_ATTRIBUTES = 40
 """A note with more than this goes out as one JSON attribute, so that no span has more than 128."""
+
+MOST_MEASUREMENTS = 16
+"""The same of the measurements of an event."""
 
 Status: TypeAlias = Literal["unset", "error"]
 
@@ -76,7 +84,10 @@ class Span:
     Attributes:
         trace_id: 16 bytes; span_id and parent_id: 8 bytes. parent_id is None for the root of a trace.
         start, end: nanoseconds since 1970; end is never before start.
+        constants: attributes that all spans of its kind in its session have: one and the same mapping for all.
+        varying: its own attributes; none of their names is among the constants.
         description: of the status, when it is `error`.
+        parent_is_remote: the parent is a span of another program's.
     """
 
     trace_id: bytes
@@ -86,11 +97,18 @@ class Span:
     kind: SpanKind
     start: int
     end: int
-    attributes: Mapping[str, Final]
     resource: Resource
+    varying: Mapping[str, Final]
+    constants: Mapping[str, Final] = field(default_factory=dict)
     status: Status = "unset"
     description: str | None = None
     links: tuple[Link, ...] = ()
+    parent_is_remote: bool = False
+
+    @property
+    def attributes(self) -> dict[str, Final]:
+        """All its attributes."""
+        return {**self.constants, **self.varying}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +225,7 @@ class SpanBuilder:
         self.trace_id = parent.trace_id if parent else self._own_trace_id
         self.root_id = ids.span_id(self._own_trace_id, ids.ROOT)
         self._finisher = Finisher(identity.view.max_value)
-        self._constants = self._constant(session)
+        self._constants: dict[NodeKind, dict[str, Final]] = {}
 
     @property
     def changed(self) -> int:
@@ -224,6 +242,7 @@ class SpanBuilder:
                     turn=node.turn,
                     attributes=_event_attributes(node),
                     failure=_note_failure(node.event),
+                    links=tuple(self._links_of(node.event)),
                 )
             case ToolNode():
                 return self._tool_span(node)
@@ -233,7 +252,6 @@ class SpanBuilder:
                     key=ids.turn_key(node.number),
                     turn=0,
                     attributes={
-                        f"{OWN}event.kind": "turn",
                         f"{OWN}event.turn": node.number,
                         f"{OWN}summary": None if node.first is None else _summary(node.first),
                     },
@@ -247,16 +265,16 @@ class SpanBuilder:
     def _tool_span(self, node: ToolNode) -> Span:
         either = node.call or node.result
         assert either is not None  # noqa: S101 - a tool node has at least one of them
-        links: tuple[Link, ...] = ()
+        links = [link for half in (node.call, node.result) if half is not None for link in self._links_of(half)]
         if node.result is not None and node.result.subagent is not None:
-            links = (self._identity.root_of(node.result.subagent.reference),)
+            links.append(self._root_of(node.result.subagent.reference))
         return self._span(
             node,
             key=ids.event_key(either.key),
             turn=node.turn,
             attributes=_tool_attributes(node),
             failure=_tool_failure(node),
-            links=links,
+            links=tuple(links),
         )
 
     def _root_span(self, node: SessionNode) -> Span:
@@ -264,8 +282,7 @@ class SpanBuilder:
         identity = self._identity
         links = self._links
         if identity.revision > 1:
-            links = (identity.root_of(reference, revision=identity.revision - 1), *links)
-        self._constants = self._constant(node.session)
+            links = (self._root_of(reference, revision=identity.revision - 1), *links)
         return self._span(
             node,
             key=ids.ROOT,
@@ -291,12 +308,15 @@ class SpanBuilder:
         links: tuple[Link, ...] = (),
     ) -> Span:
         session = node.session if isinstance(node, SessionNode) else self._session
+        constants = self._constant(session, node.kind)
         labels = [convention.label(node, session) for convention in self._conventions]
         varying: dict[str, Attribute | None] = {}
         for label in reversed(labels):
             varying.update(label.attributes)
         varying.update(attributes)
         varying[f"{OWN}timing"] = node.timing
+        if self._identity.view.content == "none":
+            varying[f"{OWN}summary"] = None
         if failure is not None:
             varying["error.type"] = failure.type
         description = None
@@ -311,12 +331,29 @@ class SpanBuilder:
             kind=labels[0].kind,
             start=node.start.at,
             end=node.end.at,
-            attributes=self._constants | self._finisher.attributes(varying),
             resource=self._resource,
+            varying=_without(self._finisher.attributes(varying), constants),
+            constants=constants,
             status="unset" if failure is None else "error",
             description=description,
             links=links,
+            parent_is_remote=self._parent is not None and isinstance(node, SessionNode),
         )
+
+    def _links_of(self, event: Event) -> Iterator[Link]:
+        for link in event.links:
+            match link:
+                case SessionLink(reference=reference):
+                    yield self._root_of(reference)
+                case EventLink(key=key):
+                    identifier = ids.span_id(self._own_trace_id, ids.event_key(key))
+                    yield Link(trace_id=self.trace_id, span_id=identifier)
+                case _:
+                    assert_never(link)
+
+    def _root_of(self, reference: Reference, *, revision: int = 1) -> Link:
+        link = self._identity.root_of(reference, revision=revision)
+        return replace(link, attributes=self._finisher.attributes(link.attributes))
 
     def _parent_id(self, node: Node, turn: int) -> bytes | None:
         if isinstance(node, SessionNode):
@@ -325,11 +362,18 @@ class SpanBuilder:
             return ids.span_id(self._own_trace_id, ids.turn_key(turn))
         return self.root_id
 
-    def _constant(self, session: Session) -> dict[str, Final]:
+    def _constant(self, session: Session, kind: NodeKind) -> dict[str, Final]:
+        """Give what is constant for a kind of node; worked out once."""
+        known = self._constants.get(kind)
+        if known is not None:
+            return known
         constants: dict[str, Attribute | None] = {"session.id": session.id, "user.id": session.user}
+        if kind != "tool":  # a call, or a result without one
+            constants[f"{OWN}event.kind"] = kind
         for convention in reversed(self._conventions):
-            constants.update(convention.constants(session))
-        return self._finisher.attributes(constants)
+            constants.update(convention.constants(session, kind))
+        self._constants[kind] = self._finisher.attributes(constants)
+        return self._constants[kind]
 
 
 # --- our own attributes -------------------------------------------------------------------------------
@@ -361,17 +405,28 @@ def _event_attributes(node: EventNode) -> dict[str, Attribute | None]:
     return attributes
 
 
+def _without(varying: dict[str, Final], constants: Mapping[str, Final]) -> dict[str, Final]:
+    """Leave out what the first convention says of all spans of the kind, whatever a later one says of this one."""
+    if varying.keys().isdisjoint(constants):
+        return varying
+    return {name: told for name, told in varying.items() if name not in constants}
+
+
 def _common(event: Event, index: int, turn: int) -> dict[str, Attribute | None]:
     attributes: dict[str, Attribute | None] = {
-        f"{OWN}event.kind": event.kind,
         f"{OWN}event.type": event.type,
         f"{OWN}event.id": event.id,
         f"{OWN}event.index": index,
         f"{OWN}event.turn": turn,
     }
-    for name, measured in event.measurements.items():
-        attributes[f"{OWN}measurement.{name}"] = measured
+    attributes.update(_measurements("measurement", event.measurements))
     return attributes
+
+
+def _measurements(prefix: str, measurements: Mapping[str, float]) -> dict[str, Attribute]:
+    if len(measurements) > MOST_MEASUREMENTS:
+        return {f"{OWN}{prefix}s": Json(measurements)}
+    return {f"{OWN}{prefix}.{name}": measured for name, measured in measurements.items()}
 
 
 def _tool_attributes(node: ToolNode) -> dict[str, Attribute | None]:
@@ -379,6 +434,7 @@ def _tool_attributes(node: ToolNode) -> dict[str, Attribute | None]:
     either = call or result
     assert either is not None  # noqa: S101 - a tool node has at least one of them
     attributes = _common(either, node.index, node.turn)
+    attributes[f"{OWN}event.kind"] = either.kind
     attributes[f"{OWN}summary"] = _tool_summary(call, result)
     attributes[f"{OWN}tool.configuration"] = either.configuration
     attributes[f"{OWN}tool.outcome"] = node.outcome
@@ -400,15 +456,13 @@ def _tool_attributes(node: ToolNode) -> dict[str, Attribute | None]:
         attributes[f"{OWN}result.tool.configuration"] = (
             result.configuration if result.configuration != call.configuration else None
         )
-        for name, measured in result.measurements.items():
-            attributes[f"{OWN}result.measurement.{name}"] = measured
+        attributes.update(_measurements("result.measurement", result.measurements))
     return attributes
 
 
 def _session_attributes(node: SessionNode) -> dict[str, Attribute | None]:
     session, context = node.session, node.session.context
     attributes: dict[str, Attribute | None] = {
-        f"{OWN}event.kind": "session",
         f"{OWN}summary": None if node.first is None else _summary(node.first),
         f"{OWN}session.reference": str(session.reference),
         f"{OWN}session.created_at": session.created_at,
@@ -453,9 +507,11 @@ def _raw(event: Event, *, clamped: bool) -> Json | None:
         untold["start"] = written(event.start)
     if not untold:
         return None if event.remainder is None else Json(event.remainder)
-    if isinstance(event.remainder, Mapping):
+    if event.remainder is None:
+        return Json(untold)
+    if isinstance(event.remainder, Mapping) and event.remainder.keys().isdisjoint(untold):
         return Json({**untold, **event.remainder})
-    return Json(untold if event.remainder is None else {**untold, "record": event.remainder})
+    return Json({**untold, "record": event.remainder})
 
 
 # --- status -------------------------------------------------------------------------------------------
@@ -534,13 +590,12 @@ def _part_summary(part: Part) -> str:
 
 def _plain(told: JSON) -> str:
     """Write a value for a person: words as they are, everything else as JSON, and no more of it than is read."""
-    if isinstance(told, str):
-        return told[: 4 * DESCRIPTION_LENGTH]
-    return Finisher(4 * DESCRIPTION_LENGTH).json(told)[0]
+    room = 4 * DESCRIPTION_LENGTH
+    return told[:room] if isinstance(told, str) else beginning(told, room)
 
 
 def _shortened(words: str, length: int) -> str:
-    flat = " ".join(words[: 8 * length].split())
+    flat = " ".join(words[: 8 * length].encode("utf-8", "backslashreplace").decode().split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
 

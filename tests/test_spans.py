@@ -15,9 +15,11 @@ from otel_agent_events.events import (
     AgentMessage,
     ContextUsage,
     Event,
+    EventLink,
     File,
     Note,
     OtherPart,
+    SessionLink,
     Skill,
     Structured,
     Subagent,
@@ -203,6 +205,31 @@ def test_a_sub_agents_result_links_to_the_childs_root_under_the_same_namespace()
     assert own(pair)["subagent.reference"] == "vectara:policies/p1"
 
 
+def test_an_event_may_link_to_another_one_and_to_another_session() -> None:
+    child = Reference("hubster", ("c2",))
+    echo, _ = spans(note("1", 0, links=(EventLink(key="original"), SessionLink(reference=child))))
+    pair, _ = spans(call("2", 0, links=(EventLink(key="a"),)), result("3", 1, links=(EventLink(key="b"),)))
+
+    original, other = echo.links
+    assert (original.trace_id, original.span_id) == (echo.trace_id, span_id(echo.trace_id, event_key("original")))
+    assert other.trace_id == Identity().trace_id(child)
+    assert [link.span_id for link in pair.links] == [span_id(pair.trace_id, event_key(key)) for key in ("a", "b")]
+
+
+def test_the_parent_of_a_root_is_remote_and_that_of_a_child_is_not() -> None:
+    child, root = spans(user("1", 0), parent=Remote.parse(f"00-{TRACE}-{SPAN}-01"))
+
+    assert (child.parent_is_remote, root.parent_is_remote) == (False, True)
+
+
+def test_what_is_constant_for_a_kind_is_one_and_the_same_mapping() -> None:
+    first, second, *_ = spans(user("1", 0, "a"), user("2", 1, "b"))
+
+    assert first.constants is second.constants
+    assert first.constants.keys().isdisjoint(first.varying)
+    assert first.constants["gen_ai.operation.name"] == "user_message"
+
+
 def test_the_two_halves_of_a_pair_keep_their_ids_and_places() -> None:
     pair, *_ = spans(
         call("1", 0, id="in", type="tool_input", configuration="conf", remainder={"a": 1}),
@@ -282,11 +309,13 @@ def test_an_orphan_that_is_flagged_is_an_error_and_keeps_its_outcome() -> None:
 def test_times_that_the_span_does_not_hold_are_kept_in_the_remainder() -> None:
     early, *_ = spans(call("1", 5), result("2", 4, remainder={"x": 1}))
     bare, *_ = spans(call("1", 5), result("2", 4, remainder=[1]))
+    clash, *_ = spans(call("1", 5), result("2", 4, remainder={"time": "noon"}))
     backwards, *_ = spans(AgentMessage(key="1", start=at(2), end=at(1)))
     interval, *_ = spans(call("1", 0), ToolResult(key="2", call_id="c", start=at(1), end=at(2)))
 
     assert own(early)["result.event.raw"] == '{"time":"2023-11-14T22:13:24Z","x":1}'
     assert own(bare)["result.event.raw"] == '{"time":"2023-11-14T22:13:24Z","record":[1]}'
+    assert own(clash)["result.event.raw"] == '{"time":"2023-11-14T22:13:24Z","record":{"time":"noon"}}'
     assert own(backwards)["event.raw"] == '{"end":"2023-11-14T22:13:21Z"}'
     assert own(backwards)["clamped"] is True
     assert own(interval)["result.event.raw"] == '{"start":"2023-11-14T22:13:21Z"}'
@@ -306,10 +335,24 @@ def test_measurements_keep_the_platforms_own_names() -> None:
 def test_the_fields_of_a_note_are_attributes_and_very_many_of_them_one() -> None:
     few, _ = spans(Note(key="1", name="step", attributes={"to": "b", "n": 3}, content={"why": ["x"]}))
     many, _ = spans(Note(key="1", name="step", attributes={f"a{n}": n for n in range(100)}))
+    measured, _ = spans(Note(key="1", measurements={f"m{n}": n for n in range(100)}))
 
     assert {"note.to": "b", "note.n": 3, "note.why": '["x"]'}.items() <= own(few).items()
     assert len(many.attributes) < 20
     assert '"a99":99' in own(many)["note"]
+    assert '"m99":99' in own(measured)["measurements"]
+
+
+def test_no_span_has_more_than_128_attributes_even_when_all_of_them_are_cut() -> None:
+    long, few = {f"a{n}": "x" * 99 for n in range(40)}, {f"m{n}": n for n in range(16)}
+    noted, _ = spans(Note(key="1", name="n" * 99, attributes=long, measurements=few), view=View(max_value=64))
+    pair, _ = spans(
+        call("c" * 99, 1, "c" * 99, arguments="a" * 99, configuration="b" * 99, measurements=few, remainder=long),
+        result("r", 0, "c" * 99, tool="t" * 99, configuration="d" * 99, result="r" * 99, failed=True, measurements=few),
+        view=View(max_value=64),
+    )
+
+    assert max(len(noted.attributes), len(pair.attributes)) <= 128
 
 
 @pytest.mark.parametrize(
@@ -362,7 +405,7 @@ def test_the_first_convention_names_the_span_and_wins_where_two_say_the_same() -
     class Other:
         name = "other"
 
-        def constants(self, _: Any) -> dict[str, Any]:
+        def constants(self, _: Any, __: Any) -> dict[str, Any]:
             return {"gen_ai.conversation.id": "other", "other.constant": 1}
 
         def label(self, _: Any, __: Any) -> Labels:

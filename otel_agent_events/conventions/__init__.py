@@ -15,7 +15,7 @@ from otel_agent_events.plugins import Plugins
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_agent_events.assemble import Node
+    from otel_agent_events.assemble import Node, NodeKind
     from otel_agent_events.attributes import Attribute
     from otel_agent_events.events import Session
 
@@ -44,12 +44,15 @@ class Convention(Protocol):
         """The name under which it is installed; part of the view, so it must not change."""
         ...
 
-    def constants(self, session: Session) -> Mapping[str, Attribute | None]:
-        """Give what every span of the session carries, from what is known at its first event."""
+    def constants(self, session: Session, kind: NodeKind) -> Mapping[str, Attribute | None]:
+        """Give what every span of the session that is of this kind carries.
+
+        Asked once for each kind, with what is known at the session's first event; for the root with what is known last.
+        """
         ...
 
     def label(self, node: Node, session: Session) -> Labels:
-        """Name a node and give what varies. Its event has been through the content policy."""
+        """Name a node and give what varies with it. Its event has been through the content policy."""
         ...
 
 

@@ -29,6 +29,7 @@ from otel_agent_events.events import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from otel_agent_events.assemble import NodeKind
     from otel_agent_events.events import JSON, Part, Session
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
@@ -37,14 +38,28 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _MODALITIES = {"image", "video", "audio"}
 
 
+_OPERATIONS: Mapping[NodeKind, str] = {
+    "session": "invoke_agent",
+    "turn": "invoke_agent",
+    "user_message": "user_message",
+    "thinking": "thinking",
+    "tool": "execute_tool",
+}
+"""Of an agent message and a note the operation depends on the record."""
+
+
 class GenAI:
     """`gen_ai.*`: what Jaeger, Phoenix, Langfuse, Grafana and others read."""
 
     name = "gen_ai"
 
-    def constants(self, session: Session) -> Mapping[str, Attribute | None]:
-        """Give the conversation and the agent; every span has them."""
-        return {"gen_ai.conversation.id": session.id, "gen_ai.agent.name": session.agent_name}
+    def constants(self, session: Session, kind: NodeKind) -> Mapping[str, Attribute | None]:
+        """Give the conversation and the agent, which every span has, and the operation where the kind tells it."""
+        return {
+            "gen_ai.operation.name": _OPERATIONS.get(kind),
+            "gen_ai.conversation.id": session.id,
+            "gen_ai.agent.name": session.agent_name,
+        }
 
     def label(self, node: Node, session: Session) -> Labels:
         """Name a node by its operation and say what the operation was about."""
@@ -66,16 +81,13 @@ def _event(node: EventNode) -> Labels:
         case UserMessage() as message:
             return Labels(
                 name="user_message",
-                attributes={
-                    "gen_ai.operation.name": "user_message",
-                    "gen_ai.input.messages": _messages("user", message.parts),
-                },
+                attributes={"gen_ai.input.messages": _messages("user", message.parts)},
             )
         case Thinking(text=text):
             reasoning = None if text is None else Json(_message("assistant", [{"type": "reasoning", "content": text}]))
             return Labels(
                 name="thinking",
-                attributes={"gen_ai.operation.name": "thinking", "gen_ai.output.messages": reasoning},
+                attributes={"gen_ai.output.messages": reasoning},
             )
         case AgentMessage() as message:
             return _agent_message(message)
@@ -116,7 +128,6 @@ def _tool(node: ToolNode) -> Labels:
     return Labels(
         name=f"execute_tool {either.tool}" if either.tool else "execute_tool",
         attributes={
-            "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": either.tool or None,
             "gen_ai.tool.call.id": either.call_id or None,
             "gen_ai.tool.type": call.tool_type if call else None,
@@ -142,7 +153,6 @@ def _session(node: SessionNode) -> dict[str, Attribute | None]:
 
 def _exchange(node: SessionNode | TurnNode) -> dict[str, Attribute | None]:
     return {
-        "gen_ai.operation.name": "invoke_agent",
         "gen_ai.input.messages": None if node.first is None else _messages("user", node.first.parts),
         "gen_ai.output.messages": None if node.last is None else _messages("assistant", node.last.parts),
     }

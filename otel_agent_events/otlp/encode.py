@@ -57,7 +57,9 @@ def _resource(resource: Resource) -> resources.Resource:
 
 
 def _readable(span: Span, resource: resources.Resource) -> ReadableSpan:
-    parent = None if span.parent_id is None else _context(span.trace_id, span.parent_id)
+    parent = None
+    if span.parent_id is not None:
+        parent = _context(span.trace_id, span.parent_id, is_remote=span.parent_is_remote)
     status = trace.Status(trace.StatusCode.UNSET)
     if span.status == "error":
         status = trace.Status(trace.StatusCode.ERROR, span.description)
@@ -76,9 +78,9 @@ def _readable(span: Span, resource: resources.Resource) -> ReadableSpan:
     )
 
 
-def _context(trace_id: bytes, span_id: bytes) -> trace.SpanContext:
+def _context(trace_id: bytes, span_id: bytes, *, is_remote: bool = False) -> trace.SpanContext:
     return trace.SpanContext(
-        int.from_bytes(trace_id, "big"), int.from_bytes(span_id, "big"), is_remote=False, trace_flags=_SAMPLED
+        int.from_bytes(trace_id, "big"), int.from_bytes(span_id, "big"), is_remote=is_remote, trace_flags=_SAMPLED
     )
 
 

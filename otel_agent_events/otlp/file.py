@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _KINDS = {"internal": 1, "client": 3}
 _ERROR = 2
 _PARENT_IS_LOCAL = 0x100
-_LINKED_IS_REMOTE = 0x300
+_IS_REMOTE = 0x300
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _SCOPE = _dumps({"name": SCOPE_NAME, "version": SCOPE_VERSION})
@@ -203,7 +203,7 @@ def _span(span: Span) -> dict[str, Any]:
     told: dict[str, Any] = {"traceId": span.trace_id.hex(), "spanId": span.span_id.hex()}
     if span.parent_id is not None:
         told["parentSpanId"] = span.parent_id.hex()
-    told["flags"] = _PARENT_IS_LOCAL
+    told["flags"] = _IS_REMOTE if span.parent_id is not None and span.parent_is_remote else _PARENT_IS_LOCAL
     told["name"] = span.name
     told["kind"] = _KINDS[span.kind]
     told["startTimeUnixNano"] = str(span.start)
@@ -223,7 +223,7 @@ def _status(span: Span) -> dict[str, Any]:
 
 def _link(link: Link) -> dict[str, Any]:
     told = {"traceId": link.trace_id.hex(), "spanId": link.span_id.hex()}
-    return _attributes(told, link.attributes) | {"flags": _LINKED_IS_REMOTE}
+    return _attributes(told, link.attributes) | {"flags": _IS_REMOTE}
 
 
 def _attributes(told: dict[str, Any], attributes: Mapping[str, Final]) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def quoted(words: str, endpoint: Endpoint) -> str:
 def estimate(span: Span) -> int:
     """Estimate the bytes of an encoded span: near enough to seldom encode a batch twice."""
     size = _SPAN_OVERHEAD + _length(span.name) + _length(span.description or "")
-    size += _attributes_length(span.attributes.items())
+    size += _attributes_length(span.constants.items()) + _attributes_length(span.varying.items())
     for link in span.links:
         size += _LINK_OVERHEAD + _attributes_length(link.attributes.items())
     return size

@@ -54,7 +54,7 @@ def span(
         kind="internal",
         start=at(start),
         end=at(start if end is None else end),
-        attributes=own,
+        varying=own,
         resource=RESOURCE,
         status=facts.get("status", "unset"),
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +33,14 @@ from tests.events import agent, at, call, note, result, session, thinking, user
 
 def labels(*events: Event, **facts: Any) -> list[Labels]:
     told = session(**facts)
-    return [GenAI().label(node, told) for node in assemble(told, events, turns=True)]
+    nodes = assemble(told, events, turns=True)
+    return [with_operation(GenAI().label(node, told), node) for node in nodes]
+
+
+def with_operation(label: Labels, node: Node) -> Labels:
+    """Add the operation, which is constant for most kinds, to what varies."""
+    operation = GenAI().constants(session(), node.kind)["gen_ai.operation.name"]
+    return replace(label, attributes={"gen_ai.operation.name": operation, **label.attributes})
 
 
 def told(label: Labels) -> dict[str, Any]:
@@ -66,7 +74,11 @@ def test_a_session_whose_agent_is_not_known_has_no_name_invented() -> None:
     (root,) = labels()
 
     assert root.name == "invoke_agent"
-    assert GenAI().constants(session()) == {"gen_ai.conversation.id": "s1", "gen_ai.agent.name": None}
+    assert GenAI().constants(session(), "note") == {
+        "gen_ai.operation.name": None,
+        "gen_ai.conversation.id": "s1",
+        "gen_ai.agent.name": None,
+    }
 
 
 def test_a_turn_is_invoke_agent_too_with_its_own_messages() -> None:
@@ -186,7 +198,7 @@ def test_every_kind_of_node_gets_an_operation() -> None:
     kinds = {type(node) for node in nodes}
     assert kinds == {EventNode, ToolNode, TurnNode, SessionNode}
     for node in nodes:
-        operation = told(GenAI().label(node, told_))["gen_ai.operation.name"]
+        operation = told(with_operation(GenAI().label(node, told_), node))["gen_ai.operation.name"]
         assert isinstance(operation, str)
         assert json.dumps(operation)
 

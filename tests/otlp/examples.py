@@ -31,7 +31,7 @@ def span(number: int = 1, *, content: str = "hello", resource: Resource = RESOUR
         kind="internal",
         start=1_700_000_000_000_000_000,
         end=1_700_000_000_500_000_000,
-        attributes={"content": content},
+        varying={"content": content},
         resource=resource,
     )
 
@@ -129,9 +129,11 @@ def any_span(draw: st.DrawFn) -> Span:
         kind=draw(st.sampled_from(["internal", "client"])),
         start=start,
         end=end,
-        attributes=draw(attributes),
+        constants=draw(attributes),
+        varying=draw(attributes),
         resource=draw(resources),
         status="error" if failed else "unset",
         description=draw(st.none() | texts) if failed else None,
         links=tuple(draw(st.lists(links, max_size=2))),
+        parent_is_remote=draw(st.booleans()),
     )

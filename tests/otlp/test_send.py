@@ -124,7 +124,8 @@ def test_the_caps_leave_room_below_the_four_mebibytes_of_a_grpc_server() -> None
 def test_an_estimate_is_near_the_encoded_size() -> None:
     large = replace(
         span(1, content="é" * 500),
-        attributes={"text": "é" * 500, "several": ("x" * 100, "y" * 100), "number": 5, "truth": True, "half": 0.5},
+        constants={"session.id": "s" * 40},
+        varying={"text": "é" * 500, "several": ("x" * 100, "y" * 100), "number": 5, "truth": True, "half": 0.5},
         parent_id=b"\x01" * 8,
         status="error",
         description="z" * 100,
