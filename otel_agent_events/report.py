@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from pydantic import BaseModel, ConfigDict, computed_field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _MODEL = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,6 +63,30 @@ class SessionReport(Counts):
     destinations: tuple[DestinationReport, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str | None = None
+
+    @classmethod
+    def counting(cls, destinations: Sequence[DestinationReport], **told: Any) -> SessionReport:
+        """Make the report of a session from what became of it at each destination."""
+        worst = min(destinations, key=lambda each: each.acknowledged)
+        counts = {name: getattr(worst, name) for name in Counts.model_fields}
+        return cls(**counts, destinations=tuple(destinations), **told)
+
+    def without(self, unplaced: Mapping[str, str]) -> SessionReport:
+        """Give the report after all, when what a destination had acknowledged could not be put in place.
+
+        Args:
+            unplaced: why, by the name of the destination.
+        """
+        if not any(each.destination in unplaced for each in self.destinations):
+            return self
+        changed = [
+            each.model_copy(update={"acknowledged": 0, "lost": each.lost + each.acknowledged})
+            if each.destination in unplaced
+            else each
+            for each in self.destinations
+        ]
+        counted = {*Counts.model_fields, "destinations"}
+        return SessionReport.counting(changed, **{name: told for name, told in self if name not in counted})
 
     @property
     def succeeded(self) -> bool:

@@ -143,7 +143,7 @@ class Sources:
     def _saved(self, path: Path | str) -> Source:
         name = "standard input" if path == STANDARD_INPUT else str(path)
         try:
-            content = sys.stdin.buffer.read() if path == STANDARD_INPUT else Path(path).read_bytes()
+            content = _standard_input() if path == STANDARD_INPUT else Path(path).read_bytes()
         except OSError as error:
             raise ReadError(f"{name} cannot be read: {error.strerror}") from None
         saved = load(content, name, self._session)
@@ -169,3 +169,9 @@ def _transport() -> httpx.Client:
             "the proxy or the certificates of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, "
             "SSL_CERT_DIR) cannot be used"
         ) from None
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:  # as with `<&-`
+        raise ReadError("standard input is closed")
+    return sys.stdin.buffer.read()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,11 @@ import pytest
 
 from otel_agent_events import UsageError, demo, replay
 from otel_agent_events.content import Policy
+from otel_agent_events.conversion import Options
+from otel_agent_events.errors import DestinationError
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
-from otel_agent_events.pipeline import HELD, Options
+from otel_agent_events.otlp.file import FileDestination
+from otel_agent_events.pipeline import HELD
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.generate import Generated, expected_pairs
@@ -288,6 +292,53 @@ def test_a_destination_that_refuses_everybody_ends_the_run_with_1(platform: Loop
     assert len(collector.requests) == 1
 
 
+def test_a_destination_that_answered_once_and_then_went_away_is_no_3(platform: LoopbackPlatform) -> None:
+    with ExitStack() as until_told:
+        collector = until_told.enter_context(http_collector())
+        report = run(platform, endpoint=collector.url, told=lambda _: until_told.close())
+
+    assert [session.acknowledged for session in report.sessions] == [13, 0, 0]
+    assert report.unreachable == ()
+    assert report.exit_code == 1
+
+
+def test_what_cannot_be_put_in_place_is_lost_after_all(platform: LoopbackPlatform) -> None:
+    class Unplaceable(FileDestination):
+        def close(self) -> None:
+            self.abandon()
+            raise DestinationError("the folder is gone")
+
+    with http_collector() as collector:
+        report = run(platform, to=[Unplaceable("out"), "otlp"], endpoint=collector.url)
+
+    file, otlp = report.sessions[0].destinations
+    assert (file.acknowledged, file.lost, otlp.acknowledged) == (0, 13, 13)
+    assert (report.totals.acknowledged, report.totals.lost) == (0, 27)
+    assert report.notes == ("the folder is gone",)
+    assert report.exit_code == 1
+
+
+def test_variables_of_otlp_do_not_matter_where_nothing_goes_there(platform: LoopbackPlatform) -> None:
+    odd = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json", "OTEL_EXPORTER_OTLP_HEADERS": "odd", "OTEL_SDK_DISABLED": "true"}
+
+    assert run(platform, to=["file:out"], environ=odd).exit_code == 0
+
+
+def test_one_file_that_is_named_twice_is_written_once(platform: LoopbackPlatform, here: Path) -> None:
+    report = run(platform, to=["file:out", "file:./out", f"file:{here / 'out'}"])
+
+    assert [each.destination for each in report.sessions[0].destinations] == [f"file:{here / 'out'}"]
+
+
+def test_the_files_that_could_be_opened_are_taken_away_when_another_cannot(
+    platform: LoopbackPlatform, here: Path
+) -> None:
+    with pytest.raises(UsageError):
+        run(platform, to=["file:out", "file:no/such/folder"])
+
+    assert list(here.iterdir()) == []
+
+
 def test_a_batch_that_is_refused_is_lost_and_the_next_session_goes_out(platform: LoopbackPlatform) -> None:
     with http_collector(HttpReply(status=400, body=b"no", content_type="text/plain")) as collector:
         report = run(platform, endpoint=collector.url)
@@ -318,12 +369,13 @@ def long_session(pages: int) -> Recording:
     return Recording(recording=1, session="vectara:a/long", answers=answers)
 
 
-def test_a_session_that_breaks_off_early_is_not_sent_at_all(here: Path) -> None:
+def test_a_session_that_breaks_off_early_is_not_sent_and_a_file_that_was_there_stays(here: Path) -> None:
+    (here / "out").write_text("before", encoding="utf-8")
     with LoopbackPlatform([long_session(1)]) as platform:
         report = run(platform, "vectara:a/long", to=["file:out"])
 
     assert str(report.sessions[0].error).endswith("nothing of it was sent")
-    assert lines_of(here / "out") == []
+    assert (here / "out").read_text(encoding="utf-8") == "before"
 
 
 def test_a_long_session_that_breaks_off_says_what_is_out_and_a_second_replay_gives_the_same_spans(here: Path) -> None:
@@ -336,7 +388,7 @@ def test_a_long_session_that_breaks_off_says_what_is_out_and_a_second_replay_giv
 
     (session,) = report.sessions
     assert session.made == 3000 > HELD
-    assert "3000 spans are out, without a root: replay again to complete the trace" in str(session.error)
+    assert "3000 of its spans arrived, without a root: replay again to complete the trace" in str(session.error)
     broken, complete = ((here / name).read_text(encoding="utf-8").splitlines() for name in ("broken", "whole"))
     assert complete[:3000] == broken
     assert len(complete) == 3001
@@ -382,7 +434,7 @@ def test_what_otlp_cannot_hold_is_counted_in_a_warning_and_so_are_invented_times
 
     undated, changed = report.sessions[0].warnings
     assert undated == "no record has a time, so all times are invented, beginning in 1970"
-    assert changed.startswith("3 values held what OTLP cannot hold")
+    assert changed.startswith("2 values held what OTLP cannot hold")
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -426,6 +478,7 @@ def test_hostile_values_cost_no_other_span(protocol: str) -> None:
     [
         ({"to": ["nowhere"]}, "there are otlp, file:PATH and console"),
         ({"to": ["file:"]}, "there are otlp, file:PATH and console"),
+        ({"to": []}, "there is no destination to send to"),
         ({"to": ["file:no/such/folder/out"]}, "cannot be written"),
         ({"revision": 0}, "revisions are counted from 1"),
         ({"max_value": 3}, "holds nothing"),

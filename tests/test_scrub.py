@@ -486,6 +486,7 @@ def test_json_in_a_text_is_scrubbed_as_the_value_is(value: JSON, depth: int) -> 
 def test_a_planted_secret_never_survives_in_a_text(before: str, secret: str, after: str) -> None:
     assume(not re.search(r"[0-9][ \-]?\Z", before))
     assume(not re.match(r"[ \-]?[0-9]|\.[0-9]", after))
+    assume(secret not in before + after)  # glued to other digits there, a card number is none
 
     assert secret not in SCRUBBER.text(f"{before}\n{secret}\n{after}")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otel_agent_events import times
+from otel_agent_events.conversion import Options, convert
 from otel_agent_events.fetchers.saved import load
-from otel_agent_events.pipeline import Options, convert
 from otel_agent_events.sources import Source
 
 if TYPE_CHECKING:

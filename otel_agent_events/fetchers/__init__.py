@@ -112,6 +112,11 @@ class Fetcher(Protocol):
         ...
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of its answers, in the order in which it asks; saved answers are read in that order."""
+        ...
+
+    @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables that `connect` may read."""
         ...

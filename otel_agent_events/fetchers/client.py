@@ -113,11 +113,15 @@ class Client:
                     request=words,
                 )
             answer = self._answer(request, reference)
-            yield answer
+            if answer.failure is None:
+                yield answer
+            # Of a failure the fetcher says first whether it is one of the session; then it is raised here.
             try:
                 request = asking.send(answer)
             except StopIteration:
-                return
+                request = None
+            if answer.failure is not None:
+                yield answer
 
     def _answer(self, request: Request, reference: Reference) -> Answer:
         words = self._words(request)

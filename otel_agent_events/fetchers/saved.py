@@ -118,7 +118,8 @@ def load(content: bytes, name: str, session: Reference | None = None) -> Saved:
         fetcher, reference = found[0][0], None
     if session is not None and session.platform != fetcher.name:
         fetcher = FETCHERS.get(session.platform)
-    answers = tuple(answer for each, answer in found if each.name == fetcher.name)
+    of_one = [answer for each, answer in found if each.name == fetcher.name]
+    answers = tuple(sorted(of_one, key=lambda answer: _place(fetcher, answer)))
     if len(answers) < len(found):
         others = ", ".join(sorted({each.name for each, _ in found} - {fetcher.name}))
         if not answers:
@@ -130,6 +131,11 @@ def load(content: bytes, name: str, session: Reference | None = None) -> Saved:
         answers=answers,
         flaws=tuple(flaws),
     )
+
+
+def _place(fetcher: Fetcher, answer: Answer) -> int:
+    """Look-ups come before what they are needed for, in whatever order they were saved."""
+    return fetcher.labels.index(answer.label) if answer.label in fetcher.labels else len(fetcher.labels)
 
 
 def _recording(parsed: JSON, name: str) -> Recording:

@@ -6,6 +6,7 @@ other; where they do, every spelling is read. Events come in the order in which 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -48,6 +49,7 @@ PAGE = "100"
 """The most events that Vectara gives on one page; its default is 10 or 20, as its documents differ."""
 
 _REFUSED_PARAMETER = {400, 422}
+_LIMIT = re.compile(r"[a-z0-9_]{1,64}_exceeded")
 _CONFIGURATION = ("tool_configuration_name", "tool_configuration", "tool_key")
 """The names under which OpenAPI document, guide and stream sample call the configuration of a tool."""
 
@@ -57,6 +59,7 @@ class Vectara:
 
     name = "vectara"
     path = ("AGENT", "SESSION")
+    labels = ("agent", "session", "events")
     variables = (
         "VECTARA_API_KEY",
         "VECTARA_CLIENT_ID",
@@ -121,10 +124,12 @@ class Vectara:
                 return None
 
     def identify(self, answers: Sequence[Answer]) -> tuple[str, ...]:
-        """Take the agent from a saved session, and the session from there or from its events."""
+        """Take the agent from a saved agent or session, and the session from there or from its events."""
         agent = session = ""
         for answer in answers:
             match answer:
+                case Answer(label="agent", body={"key": str(key)}):
+                    agent = agent or key
                 case Answer(label="session", body={"agent_key": str(agent_key)} as body):
                     agent = agent or agent_key
                     session = session or _first_text(body, "key", "id")
@@ -210,7 +215,7 @@ class VectaraReader:
         if not isinstance(answer.body, dict):
             yield Caution(message=f"{answer.source} is no agent; its name and model are missing")
             return
-        body = answer.body
+        body = shallow(answer.body)
         key = _first_text(body, "key")
         self._agent = self._agent or key
         model = body.get("model")
@@ -236,12 +241,12 @@ class VectaraReader:
         if not isinstance(answer.body, dict):
             yield Caution(message=f"{answer.source} is no session; its name and context usage are missing")
             return
-        fields = Fields(answer.body)
+        fields = Fields(shallow(answer.body))
         fields.drop("key", self._session.id)
         fields.drop("id", self._session.id)
         fields.drop("agent_key", self._agent)
-        created_at = fields.text("created_at")
-        stamp = times.parse(created_at)
+        stamp = times.parse(answer.body.get("created_at"))
+        created_at = None if stamp is None else fields.text("created_at")
         usage = answer.body.get("session_context_usage")
         context = _context(usage)
         if context is not None:
@@ -292,7 +297,7 @@ class VectaraReader:
         read = _READERS.get(type_ or "")
         if read is not None:
             return read(self, fields, common)
-        if type_ is not None and type_.endswith("_exceeded"):
+        if type_ is not None and _LIMIT.fullmatch(type_):
             return _limit(self, fields, common)
         return Note(**common, start=at, remainder=fields.rest())
 
@@ -399,7 +404,7 @@ _READERS: Mapping[str, _Read] = {
     "structured_output": _structured_output,
     "skill_load": _note(names=("skill_name",), contents=("content",)),
     "artifact_upload": _note(contents=("artifacts",)),
-    "image_read": _note(names=("artifact_id", "detail")),
+    "image_read": _note(names=("artifact_id",), contents=("detail",)),
     "step_transition": _note(names=("from_step", "to_step"), contents=("content",)),
     "compaction": _note(
         names=("summary_key",), counts=("turns_compacted", "events_compacted"), contents=("summary_text",)

@@ -74,7 +74,8 @@ class Endpoint:
         # What a library says of a header that it cannot send holds the header, so none gets as far as that.
         for name, text in self.headers.items():
             if not _HEADER_NAME[self.protocol].fullmatch(name):
-                raise UsageError(f"{name!r} is no name of a header that {self.protocol} can send")
+                # It is not shown: with a colon in place of the `=` it holds a credential.
+                raise UsageError(f"a header has a name that {self.protocol} cannot send; write NAME=VALUE")
             if not _HEADER_VALUE.fullmatch(text):
                 raise UsageError(f"the value of the header {name!r} has a character that {self.protocol} cannot send")
         if not 0 < self.timeout < math.inf:

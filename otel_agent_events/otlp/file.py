@@ -7,8 +7,10 @@ enumerations are integers, 64-bit integers are texts of decimal digits.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import secrets
 import shutil
 from contextlib import suppress
@@ -31,6 +33,8 @@ _ERROR = 2
 _PARENT_IS_LOCAL = 0x100
 _IS_REMOTE = 0x300
 
+_UNSEEN = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _SCOPE = _dumps({"name": SCOPE_NAME, "version": SCOPE_VERSION})
 
@@ -50,8 +54,8 @@ class LineWriter:
             self._head = f'{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{_SCOPE},"spans":['
         line = f'{self._head}{_dumps(_span(span))}],"schemaUrl":"{SCHEMA_URL}"}}]}}]}}\n'
         if not line.isascii():
-            # JSON may hold these as they are, but `str.splitlines` would break a line at them.
-            line = line.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+            # JSON may hold these as they are, but they break lines, or a terminal obeys them.
+            line = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
         return line
 
 
@@ -110,14 +114,14 @@ class FileDestination:
     def close(self) -> None:
         """Put the file in place.
 
-        After a failure the file holds what was acknowledged; when that is nothing, there is no file.
+        After a failure the file holds what was acknowledged. When that is nothing, one that was there before stays.
 
         Raises:
             DestinationError: it cannot be put in place. Nothing stays of it.
         """
         if self._file.closed:
             return
-        if self.failure is not None and not self._size:
+        if not self._size:
             self.abandon()
             return
         try:
@@ -151,9 +155,14 @@ class ConsoleDestination:
 
     Args:
         stream: such as `sys.stdout`. One that cannot hold a character gets the line in ASCII.
+
+    Raises:
+        UsageError: there is no stream.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
+        if stream is None:  # as with `>&-`
+            raise UsageError("the console cannot be written: standard output is closed")
         self.name = "console"
         self.failure: DestinationError | None = None
         self._stream = stream
@@ -192,11 +201,18 @@ class ConsoleDestination:
 
     def _write(self, lines: str) -> None:
         try:
+            lines.encode(self._stream.encoding or "utf-8")
+        except UnicodeEncodeError:
+            lines = "".join(json.dumps(json.loads(line), separators=(",", ":")) + "\n" for line in lines.splitlines())
+        raw = getattr(self._stream, "buffer", None)
+        if isinstance(raw, io.RawIOBase):
+            # Unbuffered: Python does not notice there that only a part was written.
+            left = memoryview(lines.encode(self._stream.encoding))
+            while left:
+                left = left[raw.write(left) or 0 :]
+        else:
             self._stream.write(lines)
-        except UnicodeEncodeError:  # raised before anything is written
-            for line in lines.splitlines():
-                self._stream.write(json.dumps(json.loads(line), separators=(",", ":")) + "\n")
-        self._stream.flush()
+            self._stream.flush()
 
 
 def _span(span: Span) -> dict[str, Any]:

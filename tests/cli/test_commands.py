@@ -446,7 +446,7 @@ def test_a_destination_where_nobody_listens_ends_with_3_and_a_hint(platform: Loo
 def test_wrong_usage_ends_with_2_before_anything_is_written(
     arguments: list[str], environ: dict[str, str], said: str
 ) -> None:
-    result = run("replay", *arguments, "--to", "file:out.jsonl", environ=environ)
+    result = run("replay", *arguments, "--to", "otlp", "--to", "file:out.jsonl", environ=environ)
 
     assert result.exit_code == 2
     assert said in flat(result.stderr)
@@ -470,7 +470,9 @@ def test_what_cannot_be_put_in_place_in_the_end_is_told_without_a_traceback(monk
     result = run("replay", saved(), "--to", "file:out\x1b[1m.jsonl")
 
     assert result.exit_code == 1
-    assert result.stderr == r"Error: file:out\x1b[1m.jsonl cannot be put in place: No space left on device" + "\n"
+    why = r"file:out\x1b[1m.jsonl cannot be put in place: No space left on device"
+    assert result.stderr == f"note: {why}\n"
+    assert "1 session (1 failed): 0 of 4 spans acknowledged, 4 lost" in result.stdout
     assert files() == ["saved.json"]
 
 

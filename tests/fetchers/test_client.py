@@ -42,6 +42,7 @@ class Diary:
 
     name = "diary"
     path = ("OWNER", "DAY")
+    labels = ("entries",)
     variables = ("DIARY_KEY",)
 
     def __init__(self, *requests: Request) -> None:

@@ -60,17 +60,17 @@ def test_a_list_of_pages_and_look_ups_is_a_session() -> None:
 
 
 @pytest.mark.parametrize("between", ["\n", "\r\n", "", " ", "\n\n\t\n"])
-def test_pages_may_follow_one_another(between: str) -> None:
+def test_pages_may_follow_one_another_and_look_ups_are_read_before_them(between: str) -> None:
     saved = load(written(FIRST, SECOND, SESSION, between=between) + b"\r\n", "a.json")
 
-    assert [body for _, _, body in told(saved)] == [FIRST, SECOND, SESSION]
+    assert [body for _, _, body in told(saved)] == [SESSION, FIRST, SECOND]
     assert saved.flaws == ()
 
 
 def test_lists_in_lists_are_pages_in_their_order() -> None:
     saved = load(written([[FIRST], [[SECOND]]], SESSION), "a.json")
 
-    assert [body for _, _, body in told(saved)] == [FIRST, SECOND, SESSION]
+    assert [body for _, _, body in told(saved)] == [SESSION, FIRST, SECOND]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

@@ -8,12 +8,13 @@ import pytest
 
 from otel_agent_events import demo
 from otel_agent_events.content import Policy
+from otel_agent_events.conversion import Options
 from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.fetchers.client import Client
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
 from otel_agent_events.fetchers.vectara import Vectara
 from otel_agent_events.ids import ROOT, span_id
-from otel_agent_events.pipeline import Options, replay
+from otel_agent_events.pipeline import replay
 from otel_agent_events.reference import Reference
 from otel_agent_events.sources import Source
 from otel_agent_events.testing import LoopbackPlatform, Reply

@@ -135,11 +135,14 @@ def test_how_spans_are_submitted_does_not_change_the_bytes(tmp_path: Path) -> No
     assert (tmp_path / "one").read_bytes() == (tmp_path / "many").read_bytes()
 
 
-def test_no_spans_make_an_empty_file(tmp_path: Path) -> None:
-    destination = FileDestination(tmp_path / "spans.jsonl")
-    destination.close()
+def test_no_spans_make_no_file_and_leave_the_one_that_was_there(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("before", encoding="utf-8")
+    for path in (kept, tmp_path / "new.jsonl"):
+        FileDestination(path).close()
 
-    assert (tmp_path / "spans.jsonl").read_bytes() == b""
+    assert [each.name for each in tmp_path.iterdir()] == ["kept.jsonl"]
+    assert kept.read_text(encoding="utf-8") == "before"
 
 
 def test_abandoning_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
@@ -175,7 +178,9 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
 
 def test_a_file_whose_name_is_as_long_as_a_name_may_be(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 255)
-    FileDestination(path).close()
+    destination = FileDestination(path)
+    destination.submit(spans(1))
+    destination.close()
 
     assert path.exists()
 
