@@ -5,7 +5,6 @@ Every reader of every platform asks here, so that a record that comes twice is o
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import Counter
 from hashlib import sha256
@@ -111,12 +110,41 @@ class _Hashes:
                 self._place(digest)
 
 
+class _Written(str):
+    """JSON that is written already."""
+
+    __slots__ = ()
+
+
 def _spelling(record: JSON) -> str:
-    """Spell a record canonically; one that is too deep for that is spelled as it is kept."""
+    """Spell a record canonically, however deep it is."""
     try:
         return canonical(record)
     except RecursionError:
-        return canonical(shallow(record))
+        return _canonical_of_deep(record)
+
+
+def _canonical_of_deep(record: JSON) -> str:
+    """Write what `canonical` writes, without recursion, which has its limit at a thousand levels."""
+    written: list[str] = []
+    pending: list[JSON] = [record]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, _Written):
+            written.append(part)
+        elif isinstance(part, dict):
+            members = [
+                each
+                for number, (name, inner) in enumerate(sorted(part.items()))
+                for each in (_Written(f"{',' if number else ''}{canonical(name)}:"), inner)
+            ]
+            pending.extend((_Written("}"), *reversed(members), _Written("{")))
+        elif isinstance(part, list):
+            items = [each for inner in part for each in (_Written(","), inner)][1:]
+            pending.extend((_Written("]"), *reversed(items), _Written("[")))
+        else:
+            written.append(canonical(part))
+    return "".join(written)
 
 
 def shallow(record: JSON) -> JSON:
@@ -140,10 +168,7 @@ def _flattened(part: JSON, level: int) -> JSON:
     if not isinstance(part, (dict, list)):
         return part
     if level > DEEPEST:
-        try:
-            return json.dumps(part)
-        except RecursionError:
-            return json.dumps(shallow(part))
+        return _canonical_of_deep(part)
     if isinstance(part, dict):
         return {name: _flattened(inner, level + 1) for name, inner in part.items()}
     return [_flattened(inner, level + 1) for inner in part]

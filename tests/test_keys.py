@@ -3,7 +3,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from otel_agent_events.keys import DEEPEST, Keys, shallow
+from hypothesis import given
+
+from otel_agent_events.ids import canonical
+from otel_agent_events.keys import DEEPEST, Keys, _canonical_of_deep, shallow
+from tests.test_attributes import ANY_JSON
 
 
 def test_an_equal_record_under_the_same_id_is_a_duplicate() -> None:
@@ -20,6 +24,18 @@ def test_another_record_under_the_same_id_takes_the_next_free_key() -> None:
     claimed = [keys.claim({"id": "a", "n": n}, "a") for n in (1, 2, 3, 2)]
 
     assert claimed == ["a", "a#2", "a#3", None]
+
+
+def test_thousands_of_records_under_one_id_have_a_key_each() -> None:
+    keys = Keys()
+
+    claimed = [keys.claim({"id": "a", "n": n}, "a") for n in range(3_000)]
+    without = [keys.claim({"content": "yes"}) for _ in range(3_000)]
+
+    assert claimed[-1] == "a#3000"
+    assert without[-1] == f"{without[0]}#3000"
+    assert len({*claimed, *without}) == 6_000
+    assert keys.claim({"id": "a", "n": 7}, "a") is None
 
 
 def test_a_key_that_a_platform_uses_itself_is_not_given_twice() -> None:
@@ -60,6 +76,19 @@ def test_a_record_of_sixty_levels_stays_as_it_is() -> None:
     record = {"a": nested(60)}
 
     assert shallow(record) is record
+
+
+@given(ANY_JSON)
+def test_deep_records_are_spelled_as_all_others(record: Any) -> None:
+    assert _canonical_of_deep(record) == canonical(record)
+
+
+def test_a_record_too_deep_for_the_standard_library_is_known_again() -> None:
+    keys = Keys()
+
+    claimed = [keys.claim(nested(5_000), "a"), keys.claim(nested(5_000), "a"), keys.claim(nested(5_001), "a")]
+
+    assert claimed == ["a", None, "a#2"]
 
 
 def test_what_lies_deeper_than_the_limit_is_kept_as_its_json_text() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -346,6 +347,106 @@ def test_records_of_another_session_are_kept_and_told() -> None:
     assert json.loads(str(trace.of("aev_2").attributes[f"{OWN}event.raw"])) == {"session_key": "other"}
 
 
+def nested(depth: int) -> Any:
+    value: Any = "bottom"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("depth", [60, 99, 101, 400, 850, 900, 940])
+def test_a_record_of_any_depth_that_can_be_parsed_is_kept(depth: int) -> None:
+    content = '{"events": [{"type": "odd", "x": ' + "[" * depth + '"bottom"' + "]" * depth + '}, {"type": "thinking"}]}'
+
+    trace = trace_of(content.encode(), session=Reference("vectara", ("a", "s")))
+
+    assert trace.events == 2
+    assert "bottom" in str(trace.named("unknown_event").attributes[f"{OWN}event.raw"])
+
+
+def test_deep_look_ups_cost_no_event() -> None:
+    recording = json.loads(EVERY_SHAPE)
+    for answer in recording["answers"][:2]:
+        answer["body"]["metadata"] = {"deep": nested(600), "n": float("nan")}
+
+    assert trace_of(json.dumps(recording).encode(), FULL).events == 25
+
+
+def test_a_saved_agent_names_the_agent() -> None:
+    agent = {"key": "support", "name": "Support desk", "first_step": {}}
+    content = json.dumps([json.loads(page(event("thinking"))), agent]).encode()
+
+    trace = trace_of(content)
+
+    assert trace.root.attributes[f"{OWN}session.reference"] == "vectara:support/s"
+    assert trace.root.name == "invoke_agent Support desk"
+
+
+def test_words_that_end_in_exceeded_are_no_name_of_a_span() -> None:
+    trace = trace_of(page(event("my patience is_exceeded"), event("x" * 99 + "_exceeded", id="aev_2")))
+
+    assert [span.name for span in trace.spans[:-1]] == ["unknown_event", "unknown_event"]
+    assert trace.root.status == "unset"
+
+
+def test_a_session_start_that_is_no_time_is_kept_beside() -> None:
+    session = {"key": "s", "agent_key": "a", "created_at": "call me"}
+
+    trace = trace_of(json.dumps([session, json.loads(page(event("thinking")))]).encode())
+
+    assert f"{OWN}session.created_at" not in trace.root.attributes
+    assert json.loads(str(trace.root.attributes[f"{OWN}session.raw"])) == {"created_at": "call me"}
+
+
+def marked(value: Any, path: str = "") -> Any:
+    """Give the value with every text replaced by a mark that tells where it stood."""
+    if isinstance(value, dict):
+        return {name: marked(inner, f"{path}/{name}") for name, inner in value.items()}
+    if isinstance(value, list):
+        return [marked(inner, path) for inner in value]
+    kept = path.rpartition("/")[2] in {"type", "created_at", "session_key", "key", "agent_key", "page_key"}
+    return f"<{path}>" if isinstance(value, str) and not kept else value
+
+
+def test_with_content_none_only_names_and_ids_leave() -> None:
+    source = source_of(EVERY_SHAPE)
+    answers = [replace(answer, body=marked(answer.body, answer.label)) for answer in source.answers]
+
+    trace = trace_from(replace(source, answers=answers), Options(policy=Policy(content="none")))
+
+    told = {found for span in trace.spans for found in re.findall(r"<([^<>]*)>", repr(span))}
+    assert told == {
+        "agent/name",
+        "agent/model/name",
+        "events/events/artifact_id",
+        "events/events/from_step",
+        "events/events/to_step",
+        "events/events/id",
+        "events/events/skill_name",
+        "events/events/summary_key",
+        "events/events/tool_call_id",
+        "events/events/tool_configuration",
+        "events/events/tool_configuration_name",
+        "events/events/tool_key",
+        "events/events/tool_name",
+    }
+    assert not any(f"{OWN}summary" in span.attributes for span in trace.spans)
+
+
+@pytest.mark.parametrize("content", RECORDINGS, ids=["every shape", "demo 1", "demo 2", "demo 3"])
+@pytest.mark.parametrize("limit", [64, 100, 2000])
+def test_every_attribute_is_within_the_limit_and_valid_json_where_it_was(content: bytes, limit: int) -> None:
+    options = Options(policy=Policy(content="full", max_value=limit))
+
+    for span in trace_of(content, options).spans:
+        assert len(span.attributes) <= 128
+        for told in (*span.attributes.items(), *(pair for link in span.links for pair in link.attributes.items())):
+            name, value = told
+            assert len(str(value).encode()) <= limit, name
+            if isinstance(value, str) and value[:1] in {"[", "{"} and name != f"{OWN}summary":
+                json.loads(value)
+
+
 # --- over HTTP ----------------------------------------------------------------------------------------
 
 
@@ -431,6 +532,18 @@ def test_events_are_asked_for_again_without_include_hidden_where_it_is_refused(h
 
     assert trace.events == 2
     assert "events that compaction has hidden are missing" in trace.warnings[-1]
+
+
+def test_a_session_that_cannot_be_had_is_not_said_to_lack_hidden_events(here: Path) -> None:
+    with LoopbackPlatform([]) as platform:
+        report = replay(
+            ["vectara:a/s"],
+            to=[f"file:{here / 'out'}"],
+            base_url=platform.base_url,
+            environ={"VECTARA_API_KEY": "vectara-key"},
+        )
+
+    assert not any("hidden" in warning for warning in report.sessions[0].warnings)
 
 
 def test_a_refusal_that_is_not_about_include_hidden_fails_the_session(http: httpx.Client) -> None:

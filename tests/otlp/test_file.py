@@ -145,6 +145,33 @@ def test_no_spans_make_no_file_and_leave_the_one_that_was_there(tmp_path: Path) 
     assert kept.read_text(encoding="utf-8") == "before"
 
 
+def test_what_a_terminal_would_obey_is_written_as_an_escape() -> None:
+    odd = "a\x7f\x85\x9b2J\u200b\u202e\u2028\u2066\ufeffé日"
+
+    line = LineWriter().line(span(content=odd))
+
+    assert line.removesuffix("\n").isprintable()
+    assert odd in json.dumps(json.loads(line), ensure_ascii=False)
+
+
+def test_an_unbuffered_console_is_written_to_the_end(tmp_path: Path) -> None:
+    class Short(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data[:7]))
+
+    with Short(tmp_path / "out", "w") as raw:
+        destination = ConsoleDestination(io.TextIOWrapper(raw, encoding="utf-8", write_through=True))
+        destination.submit(spans(2))
+
+    assert destination.outcomes()[0].acknowledged == 2
+    assert len((tmp_path / "out").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_a_console_that_is_closed_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="standard output is closed"):
+        ConsoleDestination(None)
+
+
 def test_abandoning_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
     kept.write_text("before", encoding="utf-8")
