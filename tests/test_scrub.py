@@ -10,7 +10,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from otel_agent_events.errors import UsageError
-from otel_agent_events.scrub import SCRUBBED, Scrubber, _says_secret
+from otel_agent_events.scrub import SCRUBBED, Scrubber
+from otel_agent_events.scrub.names import says_secret
 
 if TYPE_CHECKING:
     from otel_agent_events.events import JSON
@@ -299,7 +300,7 @@ def test_a_text_without_a_secret_is_the_same_object(text: str) -> None:
     Proxy-Authorization imagePullSecrets spring.datasource.password smtp_pass my.api-key""".split(),  # noqa: SIM905
 )
 def test_these_names_say_secret(name: str) -> None:
-    assert _says_secret(name)
+    assert says_secret(name)
     assert SCRUBBER.value({name: "abc"}) == {name: SCRUBBED}
 
 
@@ -312,7 +313,7 @@ def test_these_names_say_secret(name: str) -> None:
 def test_these_names_do_not(name: str) -> None:
     value = {name: "abc"}
 
-    assert not _says_secret(name)
+    assert not says_secret(name)
     assert SCRUBBER.value(value) is value
 
 
