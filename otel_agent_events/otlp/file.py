@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,44 @@ class LineWriter:
         return line
 
 
-class FileDestination:
+class _LinesDestination(ABC):
+    """What file and console have in common: every span is written, or lost, when it is submitted."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.failure: DestinationError | None = None
+        self._outcomes: list[Outcome] = []
+        self._writer = LineWriter()
+
+    def submit(self, spans: Sequence[Span]) -> None:
+        """Write the lines of the spans."""
+        if not spans:
+            return
+        if self.failure is None:
+            try:
+                self._write("".join(map(self._writer.line, spans)))
+            except DestinationError as error:
+                self.failure = error
+        if self.failure is None:
+            self._outcomes.append(Outcome.taken(self.name, spans))
+        else:
+            self._outcomes.append(Outcome.not_taken(self.name, spans, str(self.failure)))
+
+    def outcomes(self) -> list[Outcome]:
+        """Give the outcomes since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def flush(self) -> None:
+        """Do nothing: `submit` leaves nothing unwritten."""
+
+    @abstractmethod
+    def _write(self, lines: str) -> None:
+        """Write all the lines, or raise DestinationError."""
+
+
+class FileDestination(_LinesDestination):
     """A file of OTLP JSON lines, which is put in place on `close` and not before.
 
     Until then the lines are in a file beside it. A span is acknowledged when its line is written; when the disk is
@@ -73,10 +111,8 @@ class FileDestination:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__()
         self.name = f"file:{os.fspath(path)}"
-        self.failure: DestinationError | None = None
-        self._outcomes: list[Outcome] = []
-        self._writer = LineWriter()
         self._size = 0  # bytes of the batches that were written whole
         # A link stays, and what it points to is replaced.
         self._path = Path(os.path.realpath(path))
@@ -88,28 +124,6 @@ class FileDestination:
             self._file = self._part.open("xb", buffering=0)
         except OSError as error:
             raise UsageError(f"{os.fspath(path)!r} cannot be written: {error.strerror}") from error
-
-    def submit(self, spans: Sequence[Span]) -> None:
-        """Write the lines of the spans."""
-        if not spans:
-            return
-        if self.failure is None:
-            try:
-                self._write("".join(map(self._writer.line, spans)).encode())
-            except OSError as error:
-                self.failure = DestinationError(f"{self.name} cannot be written any further: {error.strerror}")
-        if self.failure is None:
-            self._outcomes.append(Outcome.taken(self.name, spans))
-        else:
-            self._outcomes.append(Outcome.not_taken(self.name, spans, str(self.failure)))
-
-    def outcomes(self) -> list[Outcome]:
-        """Give the outcomes since the last call."""
-        outcomes, self._outcomes = self._outcomes, []
-        return outcomes
-
-    def flush(self) -> None:
-        """Do nothing: `submit` leaves nothing unwritten."""
 
     def close(self) -> None:
         """Put the file in place.
@@ -143,14 +157,18 @@ class FileDestination:
         with suppress(OSError):
             self._part.unlink(missing_ok=True)
 
-    def _write(self, lines: bytes) -> None:
-        rest = memoryview(lines)
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        self._size += len(lines)
+    def _write(self, lines: str) -> None:
+        written = lines.encode()
+        rest = memoryview(written)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise DestinationError(f"{self.name} cannot be written any further: {error.strerror}") from error
+        self._size += len(written)
 
 
-class ConsoleDestination:
+class ConsoleDestination(_LinesDestination):
     """The same lines on a text stream, which stays open.
 
     Args:
@@ -163,35 +181,9 @@ class ConsoleDestination:
     def __init__(self, stream: TextIO | None) -> None:
         if stream is None:  # as with `>&-`
             raise UsageError("the console cannot be written: standard output is closed")
+        super().__init__()
         self.name = "console"
-        self.failure: DestinationError | None = None
         self._stream = stream
-        self._outcomes: list[Outcome] = []
-        self._writer = LineWriter()
-
-    def submit(self, spans: Sequence[Span]) -> None:
-        """Write the lines of the spans, through to whoever reads them."""
-        if not spans:
-            return
-        if self.failure is None:
-            try:
-                self._write("".join(map(self._writer.line, spans)))
-            except BrokenPipeError:
-                self.failure = DestinationError("nobody reads the console's output any more")
-            except (OSError, ValueError) as error:  # a stream that is closed raises ValueError
-                self.failure = DestinationError(f"the console cannot be written: {error}")
-        if self.failure is None:
-            self._outcomes.append(Outcome.taken(self.name, spans))
-        else:
-            self._outcomes.append(Outcome.not_taken(self.name, spans, str(self.failure)))
-
-    def outcomes(self) -> list[Outcome]:
-        """Give the outcomes since the last call."""
-        outcomes, self._outcomes = self._outcomes, []
-        return outcomes
-
-    def flush(self) -> None:
-        """Do nothing: `submit` leaves nothing unwritten."""
 
     def close(self) -> None:
         """Do nothing: the stream belongs to the caller."""
@@ -200,6 +192,15 @@ class ConsoleDestination:
         """Do nothing: what is written is written."""
 
     def _write(self, lines: str) -> None:
+        try:
+            self._write_through(lines)
+        except BrokenPipeError as error:
+            raise DestinationError("nobody reads the console's output any more") from error
+        except (OSError, ValueError) as error:  # a stream that is closed raises ValueError
+            raise DestinationError(f"the console cannot be written: {error}") from error
+
+    def _write_through(self, lines: str) -> None:
+        """Write to whoever reads, so that what was written is known to be."""
         try:
             lines.encode(self._stream.encoding or "utf-8")
         except UnicodeEncodeError:
