@@ -1,7 +1,8 @@
 """Time a replay through its public path: JSON pages in over HTTP, acknowledged OTLP out over HTTP.
 
-Platform and collector run in processes of their own. Times on a shared machine are noise; the ratio of twice the
-events to once the events, within one run, is not. It must not exceed 2.3, or something is quadratic.
+Platform and collector run in processes of their own. Times on a shared machine are noise, so the time that is compared
+is the CPU time of this process, and what counts is the ratio within one run: twice the events must not take more than
+2.3 times the time, or something is quadratic.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _started(target: object, *arguments: object) -> Iterator[str]:
 
 
 def _once(base_url: str, endpoint: str, size: int, content: str) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     report = replay(
         [f"vectara:big/s{size}"],
         base_url=base_url,
@@ -72,7 +73,7 @@ def _once(base_url: str, endpoint: str, size: int, content: str) -> float:
         content=content,  # type: ignore[arg-type]
         environ={"VECTARA_API_KEY": "benchmark"},
     )
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     (session,) = report.sessions
     if session.error or session.acknowledged != session.made or session.events != size:
         sys.exit(f"the replay itself failed: {report.model_dump_json()}")
@@ -97,8 +98,8 @@ def main() -> int:
                 medians = {size: statistics.median(each) for size, each in times.items()}
                 ratio = statistics.median(large / small for small, large in zip(*times.values(), strict=True))
                 worst = max(worst, ratio)
-                told = ", ".join(f"{size} events {1e6 * each / size:.0f} µs each" for size, each in medians.items())
-                print(f"--content {content}: {told}; twice the events take {ratio:.2f} times the time (at most {MOST})")
+                told = ", ".join(f"{size} events {1e6 * each / size:.0f} µs of CPU each" for size, each in medians.items())
+                print(f"--content {content}: {told}; twice the events, {ratio:.2f} times the time (at most {MOST})")
     return int(worst > MOST)
 
 

@@ -308,3 +308,12 @@ def test_a_file_that_cannot_be_read_is_told_when_it_is_opened(here: Path, stack:
         gone.open()
     with pytest.raises(ReadError, match=r"cannot be read: Is a directory$"):
         folder.open()
+
+
+def test_a_standard_input_that_is_closed_costs_this_session_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with ExitStack() as stack:
+        (wanted,) = Sources(Settings({}), stack).resolve(["-"])
+
+        with pytest.raises(ReadError, match="standard input is closed"):
+            wanted.open()

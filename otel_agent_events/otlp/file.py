@@ -89,7 +89,7 @@ class _LinesDestination(ABC):
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
-    def flush(self) -> None:
+    def flush(self) -> None:  # noqa: B027 - it is complete
         """Do nothing: `submit` leaves nothing unwritten."""
 
     @abstractmethod
