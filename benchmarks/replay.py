@@ -98,7 +98,9 @@ def main() -> int:
                 medians = {size: statistics.median(each) for size, each in times.items()}
                 ratio = statistics.median(large / small for small, large in zip(*times.values(), strict=True))
                 worst = max(worst, ratio)
-                told = ", ".join(f"{size} events {1e6 * each / size:.0f} µs of CPU each" for size, each in medians.items())
+                told = ", ".join(
+                    f"{size} events {1e6 * each / size:.0f} µs of CPU each" for size, each in medians.items()
+                )
                 print(f"--content {content}: {told}; twice the events, {ratio:.2f} times the time (at most {MOST})")
     return int(worst > MOST)
 

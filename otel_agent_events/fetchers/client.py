@@ -224,7 +224,7 @@ class Client:
         advice = self._connection.advice.get(status or 0)
         message = f"{words} {self._plain(said)}"
         if advice:
-            message += f". {advice}"
+            message = f"{message.rstrip('.')}. {advice}"
         return FetchError(message, request=words, status=status)
 
     def _plain(self, said: str) -> str:
