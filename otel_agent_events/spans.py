@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from otel_agent_events.assemble import NodeKind
-    from otel_agent_events.conventions import Convention, SpanKind
+    from otel_agent_events.conventions import Convention, Labels, SpanKind
     from otel_agent_events.events import Session
     from otel_agent_events.reference import Reference
 
@@ -212,6 +212,7 @@ class SpanBuilder:
         self.root_id = ids.span_id(self._own_trace_id, ids.ROOT)
         self._finisher = Finisher(identity.view.max_value)
         self._constants: dict[NodeKind, dict[str, Final]] = {}
+        self._said_by: dict[NodeKind, dict[str, int]] = {}  # the place of the convention that says a constant
 
     @property
     def changed(self) -> int:
@@ -296,11 +297,7 @@ class SpanBuilder:
         session = node.session if isinstance(node, SessionNode) else self._session
         constants = self._constant(session, node.kind)
         labels = [convention.label(node, session) for convention in self._conventions]
-        varying: dict[str, Attribute | None] = {}
-        for label in reversed(labels):
-            varying.update(label.attributes)
-        varying.update(attributes)
-        varying[f"{OWN}timing"] = node.timing
+        varying = {**self._merged(labels, node.kind), **attributes, f"{OWN}timing": node.timing}
         if self._identity.view.content == "none":
             varying[f"{OWN}summary"] = None
         if failure is not None:
@@ -309,6 +306,7 @@ class SpanBuilder:
         if failure is not None and failure.description is not None:
             description = self._finisher.text(failure.description)[0]
         name = self._finisher.text(labels[0].name)[0]
+        final = self._finisher.attributes(varying)
         return Span(
             trace_id=self.trace_id,
             span_id=ids.span_id(self._own_trace_id, key),
@@ -318,8 +316,8 @@ class SpanBuilder:
             start=node.start.at,
             end=node.end.at,
             resource=self._resource,
-            varying=_without(self._finisher.attributes(varying), constants),
-            constants=constants,
+            varying=final,
+            constants=_without(constants, final),
             status="unset" if failure is None else "error",
             description=description,
             links=links,
@@ -356,14 +354,30 @@ class SpanBuilder:
         constants: dict[str, Attribute | None] = {"session.id": session.id, "user.id": session.user}
         if kind != "tool":  # a call, or a result without one
             constants[f"{OWN}event.kind"] = kind
-        for convention in reversed(self._conventions):
-            constants.update(convention.constants(session, kind))
+        said_by: dict[str, int] = {}
+        for number, convention in enumerate(self._conventions):
+            for name, told in convention.constants(session, kind).items():
+                if told is not None and name not in said_by:
+                    constants[name], said_by[name] = told, number
+        self._said_by[kind] = said_by
         self._constants[kind] = self._finisher.attributes(constants)
         return self._constants[kind]
 
+    def _merged(self, labels: Sequence[Labels], kind: NodeKind) -> dict[str, Attribute | None]:
+        """Merge what the conventions say of one span: of two that say the same, the earlier one counts."""
+        if len(labels) == 1:
+            return dict(labels[0].attributes)
+        said_by = self._said_by[kind]
+        merged: dict[str, Attribute | None] = {}
+        for number, label in enumerate(labels):
+            for name, told in label.attributes.items():
+                if told is not None and name not in merged and said_by.get(name, number) >= number:
+                    merged[name] = told
+        return merged
 
-def _without(varying: dict[str, Final], constants: Mapping[str, Final]) -> dict[str, Final]:
-    """Leave out what the first convention says of all spans of the kind, whatever a later one says of this one."""
-    if varying.keys().isdisjoint(constants):
-        return varying
-    return {name: told for name, told in varying.items() if name not in constants}
+
+def _without(constants: dict[str, Final], varying: Mapping[str, Final]) -> dict[str, Final]:
+    """Leave out what is otherwise on one span. Mostly there is no such thing, and the mapping is shared."""
+    if constants.keys().isdisjoint(varying):
+        return constants
+    return {name: told for name, told in constants.items() if name not in varying}

@@ -401,22 +401,53 @@ def test_what_a_policy_removed_leaves_the_types_of_the_parts() -> None:
     assert "summary" not in told
 
 
+class Other:
+    """A convention that says the same names as the first one, some of them always and some of one span."""
+
+    name = "other"
+
+    def constants(self, _: Any, __: Any) -> dict[str, Any]:
+        return {
+            "gen_ai.conversation.id": "other",
+            "gen_ai.output.messages": "other",
+            "other.constant": 1,
+            "absent": None,
+        }
+
+    def label(self, _: Any, __: Any) -> Labels:
+        varying: dict[str, Any] = {
+            "gen_ai.operation.name": "other",
+            "gen_ai.input.messages": "other",
+            "other": True,
+            "absent": "x",
+        }
+        return Labels(name="other", kind="client", attributes=varying)
+
+
 def test_the_first_convention_names_the_span_and_wins_where_two_say_the_same() -> None:
-    class Other:
-        name = "other"
+    message, thought, _ = spans(user("1", 0, "hi"), thinking("2", 1, "hm"), conventions=[GenAI(), Other()])
 
-        def constants(self, _: Any, __: Any) -> dict[str, Any]:
-            return {"gen_ai.conversation.id": "other", "other.constant": 1}
+    assert (message.name, message.kind) == ("user_message", "internal")
+    told = message.attributes
+    assert told["gen_ai.operation.name"] == "user_message"  # a constant of the first, said of one span by the other
+    assert told["gen_ai.conversation.id"] == "s1"  # a constant of both
+    assert "hi" in str(told["gen_ai.input.messages"])  # said of one span by both
+    assert "hm" in str(
+        thought.attributes["gen_ai.output.messages"]
+    )  # of one span by the first, a constant of the other
+    assert told["gen_ai.output.messages"] == "other"  # the first says nothing of it here
+    assert (told["other"], told["other.constant"], told["absent"]) == (True, 1, "x")
+    for span in (message, thought):
+        assert span.constants.keys().isdisjoint(span.varying)
 
-        def label(self, _: Any, __: Any) -> Labels:
-            return Labels(name="other", kind="client", attributes={"gen_ai.operation.name": "other", "other": True})
 
-    first, _ = spans(user("1", 0), conventions=[GenAI(), Other()])
+def test_a_later_convention_comes_first_when_it_is_named_first() -> None:
+    first, _ = spans(user("1", 0, "hi"), conventions=[Other(), GenAI()])
 
-    assert (first.name, first.kind) == ("user_message", "internal")
-    assert first.attributes["gen_ai.operation.name"] == "user_message"
-    assert first.attributes["gen_ai.conversation.id"] == "s1"
-    assert (first.attributes["other"], first.attributes["other.constant"]) == (True, 1)
+    assert (first.name, first.kind) == ("other", "client")
+    assert first.attributes["gen_ai.operation.name"] == "other"
+    assert first.attributes["gen_ai.conversation.id"] == "other"
+    assert first.attributes["gen_ai.input.messages"] == "other"
 
 
 # --- properties ---------------------------------------------------------------------------------------
