@@ -23,7 +23,7 @@ from otel_agent_events.delivery import Delivery
 from otel_agent_events.errors import SessionError, UsageError
 from otel_agent_events.otlp import connect
 from otel_agent_events.otlp.file import ConsoleDestination, FileDestination
-from otel_agent_events.report import Report, SessionReport
+from otel_agent_events.report import DestinationReport, Report, SessionReport
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Sources
@@ -164,9 +164,9 @@ def _replay_one(
         return SessionReport(reference=wanted.name, error=str(error))
     conversion = Conversion(source, options, conventions)
     failure: SessionError | None = None
+    stopped: str | None = None
     streaming = False
     held: list[Span] = []
-    errors = conversion.flaws
     try:
         for span in conversion.spans():
             held.append(span)
@@ -175,14 +175,16 @@ def _replay_one(
                 delivery.submit(held)
                 held = []
                 if delivery.is_over():
-                    errors.append("stopped: no destination takes anything more")
+                    stopped = "stopped: no destination takes anything more"
                     break
     except SessionError as error:
         failure = error
     if failure is None or streaming:
         delivery.submit(held)
     counted = delivery.settle()
-    report = SessionReport.counting(
+    if failure is not None:
+        stopped = f"{failure}; {_what_is_out(counted) if streaming else 'nothing of it was sent'}"
+    return SessionReport.counting(
         counted,
         reference=str(source.reference),
         trace_id=conversion.trace_id.hex(),
@@ -191,12 +193,15 @@ def _replay_one(
         events=conversion.events,
         duplicates=conversion.duplicates,
         warnings=tuple(conversion.warnings),
+        error="; ".join([*conversion.flaws, *([stopped] if stopped else [])]) or None,
     )
-    if failure is not None:
-        arrived = max(each.acknowledged for each in counted)
-        out = f"{arrived} of its spans arrived, without a root: replay again to complete the trace"
-        errors.append(f"{failure}; {out if arrived else 'nothing of it was sent'}")
-    return report.model_copy(update={"error": "; ".join(errors) or None})
+
+
+def _what_is_out(counted: Sequence[DestinationReport]) -> str:
+    arrived = max(each.acknowledged for each in counted)
+    if not arrived:
+        return "nothing of it arrived"
+    return f"{arrived} of its spans arrived, without a root: replay again to complete the trace"
 
 
 def _destinations(to: Sequence[str | Destination], target: Endpoint | None) -> list[Destination]:

@@ -394,6 +394,16 @@ def test_a_long_session_that_breaks_off_says_what_is_out_and_a_second_replay_giv
     assert len(complete) == 3001
 
 
+def test_a_long_session_that_breaks_off_where_nothing_arrives_says_so() -> None:
+    refusals = [HttpReply(status=400, body=b"no", content_type="text/plain")] * 4
+    with LoopbackPlatform([long_session(3)]) as platform, http_collector(*refusals) as collector:
+        report = run(platform, "vectara:a/long", endpoint=collector.url)
+
+    (session,) = report.sessions
+    assert (session.made, session.lost) == (3000, 3000)
+    assert str(session.error).endswith("; nothing of it arrived")
+
+
 def test_a_saved_answer_that_is_cut_off_gives_what_came_before_and_fails(here: Path) -> None:
     page = DOCUMENTED.read_text(encoding="utf-8")
     (here / "cut.json").write_text(page + page[:200], encoding="utf-8")
