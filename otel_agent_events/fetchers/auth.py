@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -11,12 +10,12 @@ from urllib.parse import quote
 import httpx
 
 from otel_agent_events.errors import FetchError, UsageError
+from otel_agent_events.messages import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 _MASK = "[masked]"
-_SHORT = 6
 _MOST_TOKEN = 64 * 1024
 """Bytes of an answer of the token endpoint that are read, before decompression."""
 
@@ -43,10 +42,7 @@ class Credentials(httpx.Auth):
     def mask(self, text: str) -> str:
         """Take our own credentials out of a text, such as an error that quotes them."""
         spellings = {spelling for secret in self.secrets for spelling in _spellings(secret)}
-        if not spellings:
-            return text
-        longest_first = sorted(spellings, key=len, reverse=True)
-        return re.sub("|".join(map(_pattern, longest_first)), _MASK, text, flags=re.IGNORECASE)
+        return hidden(text, spellings, mask=_MASK, ignore_case=True)
 
 
 class ApiKey(Credentials):
@@ -209,9 +205,3 @@ def _can_be_sent(secret: str) -> bool:
 def _spellings(secret: str) -> set[str]:
     """Give the ways in which JSON and URLs write a secret."""
     return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], secret.replace("/", "\\/")}
-
-
-def _pattern(secret: str) -> str:
-    # A secret as short as a word is hidden where it stands alone, and leaves the other words readable.
-    pattern = re.escape(secret)
-    return pattern if len(secret) >= _SHORT else rf"(?<!\w){pattern}(?!\w)"

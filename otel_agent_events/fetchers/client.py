@@ -11,7 +11,6 @@ import random
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -20,6 +19,7 @@ import httpx
 from otel_agent_events.errors import FetchError, UsageError
 from otel_agent_events.fetchers import Answer
 from otel_agent_events.fetchers.auth import TokenError
+from otel_agent_events.messages import MOST_READ, one_line, user_agent
 from otel_agent_events.retry import Backoff, retry_after
 from otel_agent_events.scrub import Scrubber
 
@@ -36,7 +36,6 @@ RETRIED = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 TIMEOUT = 30.0
 """Seconds to wait for an answer to begin, or to go on."""
 
-_WORDS = 300
 _SCRUBBER = Scrubber()
 
 
@@ -229,10 +228,7 @@ class Client:
 
     def _plain(self, said: str) -> str:
         """Make one printable line of it, of bounded length and without secrets."""
-        # They are taken out before it is cut, so that no half of one stays.
-        said = _SCRUBBER.text(self._connection.credentials.mask(said)[: 100 * _WORDS])
-        said = " ".join("".join(each if each.isprintable() else " " for each in said).split())
-        return said if len(said) <= _WORDS else f"{said[: _WORDS - 1]}…"
+        return one_line(_SCRUBBER.text(self._connection.credentials.mask(said)[:MOST_READ]))
 
     def _given_up(self, failure: FetchError, tries: int, asked: float | None) -> FetchError:
         said = f" (tried {tries} times)" if tries > 1 else ""
@@ -329,11 +325,6 @@ def _place(location: str | None) -> str:
         return "what is no address"
     host = parts.netloc.rpartition("@")[2]
     return repr(parts._replace(netloc=host, query="", fragment="").geturl())
-
-
-def user_agent() -> str:
-    """Name us and our version."""
-    return f"otel-agent-events/{version('otel-agent-events')}"
 
 
 def _worth_a_retry(status: int | None) -> bool:

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from otel_agent_events.errors import UsageError
 from otel_agent_events.events import value
+from otel_agent_events.messages import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,11 +126,7 @@ class Endpoint:
 
     def hide(self, text: str) -> str:
         """Put `****` in the place of every credential of this endpoint, wherever a text repeats it."""
-        for secret in sorted(self._secrets(), key=len, reverse=True):
-            pattern = re.escape(secret)
-            # A tenant called `1` is hidden where it stands alone, and leaves the numbers in a message readable.
-            text = re.sub(pattern if len(secret) >= _SHORT else rf"(?<!\w){pattern}(?!\w)", "****", text)
-        return text
+        return hidden(text, self._secrets(), mask="****")
 
     def _secrets(self) -> set[str]:
         parts = self._parts

@@ -12,6 +12,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otel_agent_events.events import value
+from otel_agent_events.messages import user_agent
 from otel_agent_events.otlp import tls
 from otel_agent_events.otlp.send import (
     Acknowledged,
@@ -22,7 +23,6 @@ from otel_agent_events.otlp.send import (
     judge_trouble,
     plain,
     quoted,
-    user_agent,
 )
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_agent_events.errors import UsageError
 from otel_agent_events.events import value
+from otel_agent_events.messages import user_agent
 from otel_agent_events.otlp import tls
 from otel_agent_events.otlp.send import (
     Acknowledged,
@@ -29,7 +30,6 @@ from otel_agent_events.otlp.send import (
     judge_trouble,
     plain,
     quoted,
-    user_agent,
 )
 from otel_agent_events.retry import retry_after
 

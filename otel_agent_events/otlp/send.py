@@ -9,11 +9,11 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, assert_never
 
 from otel_agent_events.errors import RefusedError, UnreachableError
 from otel_agent_events.events import value
+from otel_agent_events.messages import MOST_READ, one_line
 from otel_agent_events.otlp import Outcome
 from otel_agent_events.otlp.encode import encode
 from otel_agent_events.retry import Backoff
@@ -30,9 +30,6 @@ MOST_BYTES_GRPC = 3_500_000
 MOST_BYTES_HTTP = 4_000_000
 MOST_SPANS = 2_000
 BACKOFF = Backoff(total=30.0)
-
-MOST_WORDS = 300
-"""Characters of what a server says that a message repeats."""
 
 _SPAN_OVERHEAD = 80
 _ATTRIBUTE_OVERHEAD = 12
@@ -133,11 +130,7 @@ def judge_trouble(trouble: Trouble, endpoint: Endpoint) -> Unreachable:
 
 def plain(words: str, endpoint: Endpoint) -> str:
     """Give words from outside for a message: one printable line, at most 300 characters, without credentials."""
-    # Hidden before it is cut, so that no half of a credential stays.
-    hidden = endpoint.hide(words[: 100 * MOST_WORDS])
-    printable = "".join(each if each.isprintable() else " " for each in hidden)
-    line = " ".join(printable.split())
-    return line if len(line) <= MOST_WORDS else f"{line[: MOST_WORDS - 1]}…"
+    return one_line(endpoint.hide(words[:MOST_READ]))
 
 
 def quoted(words: str, endpoint: Endpoint) -> str:
@@ -319,8 +312,3 @@ def _given_up(tries: int, asked: float | None) -> str:
     after = "1 try" if tries == 1 else f"{tries} tries"
     wish = "" if asked is None else f", when it asked to wait another {asked:g} s"
     return f"; given up after {after}{wish}"
-
-
-def user_agent() -> str:
-    """Say who sends, as in `otel-agent-events/0.1.0`."""
-    return f"otel-agent-events/{metadata.version('otel-agent-events')}"
