@@ -75,7 +75,7 @@ class LoopbackPlatform:
         self._headers = dict(headers or {})
         self.received: list[Received] = []
         self.faults: defaultdict[str, deque[Reply]] = defaultdict(deque)
-        self._server: _Server | None = None
+        self._server: LoopbackServer | None = None
         self._over = threading.Event()
         self._closing = contextlib.ExitStack()
 
@@ -108,7 +108,7 @@ class LoopbackPlatform:
                 """Keep the terminal for the traces."""
 
         self._over.clear()
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = LoopbackServer(("127.0.0.1", 0), Handler)
         thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         # The last one is called first.
@@ -160,21 +160,24 @@ class LoopbackPlatform:
         return self._answers.get((path, query)) or _error(404, f"Nothing is recorded for {handler.path}.")
 
 
-class _Server(ThreadingHTTPServer):
+class LoopbackServer(ThreadingHTTPServer):
+    """An HTTP server that can end the connections which its clients keep open, so that closing it does not wait."""
+
     daemon_threads = False  # so that closing it waits for their end
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(address, handler)
-        self._connections: list[socket.socket] = []
+        self.connections: list[socket.socket] = []
 
     def get_request(self) -> tuple[socket.socket, Any]:
+        """Take a connection, and remember it."""
         connection, address = super().get_request()
-        self._connections.append(connection)
+        self.connections.append(connection)
         return connection, address
 
     def hang_up(self) -> None:
-        """End the connections that clients keep open."""
-        for connection in self._connections:
+        """End the connections that clients keep open, and with them the threads that serve them."""
+        for connection in self.connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 

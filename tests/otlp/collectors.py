@@ -18,7 +18,7 @@ import time
 from collections import deque
 from concurrent import futures
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -27,6 +27,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from otel_agent_events.testing import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -133,30 +135,21 @@ def http_collector(
         server.server_close()
 
 
-class _HttpServer(ThreadingHTTPServer):
-    daemon_threads = False
-
+class _HttpServer(LoopbackServer):
     def __init__(self, replies: deque[HttpReply], context: ssl.SSLContext | None) -> None:
         super().__init__(("127.0.0.1", 0), _HttpHandler)
         scheme = "http" if context is None else "https"
         self.collector = Collector(url=f"{scheme}://127.0.0.1:{self.server_port}/v1/traces")
         self.replies = replies
         self.context = context
-        self.connections: list[socket.socket] = []
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self.context is not None:
             # Shaking hands in the handler's thread, so that a client that hangs up does not stop the server.
             connection = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        self.connections.append(connection)
+            self.connections[-1] = connection
         return connection, address
-
-    def hang_up(self) -> None:
-        """End the connections that clients keep alive, so that their threads end."""
-        for connection in self.connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is part of the test."""
