@@ -122,6 +122,13 @@ class ToolNode(_Node):
     cancelled: bool = False
     clamped: bool = False
 
+    @property
+    def either(self) -> ToolCall | ToolResult:
+        """The call, or the result when it is alone: the event whose id and place the node has."""
+        half = self.call or self.result
+        assert half is not None  # noqa: S101 - at least one of them is there
+        return half
+
 
 @value()
 class TurnNode(_Node):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from otel_agent_events.assemble import Assembler, SessionNode
 from otel_agent_events.attributes import OWN, Finisher
 from otel_agent_events.content import Policy
-from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.errors import ReadError
 from otel_agent_events.events import Caution, Session
 from otel_agent_events.spans import Identity, Link, Remote, Resource, SpanBuilder, View
@@ -160,13 +159,3 @@ class Conversion:
                 f"{builder.changed} values held what OTLP cannot hold (unpaired surrogates, integers beyond 64 bits, "
                 "NaN) and were written as text"
             )
-
-
-def convert(source: Source, options: Options | None = None) -> Conversion:
-    """Make a session's spans without sending them: iterate over `spans()` of what is returned.
-
-    Raises:
-        UsageError: there is no convention of a given name.
-    """
-    options = options or Options()
-    return Conversion(source, options, [CONVENTIONS.get(name) for name in options.conventions])

@@ -84,11 +84,10 @@ def _measurements(prefix: str, measurements: Mapping[str, float]) -> dict[str, A
 def tool_attributes(node: ToolNode) -> dict[str, Attribute | None]:
     """Say of a call and its result which events they are, and how it ended."""
     call, result = node.call, node.result
-    either = call or result
-    assert either is not None  # noqa: S101 - a tool node has at least one of them
+    either = node.either
     attributes = _common(either, node.index, node.turn)
     attributes[f"{OWN}event.kind"] = either.kind
-    attributes[f"{OWN}summary"] = _tool_summary(call, result)
+    attributes[f"{OWN}summary"] = _tool_summary(node)
     attributes[f"{OWN}tool.configuration"] = either.configuration
     attributes[f"{OWN}tool.outcome"] = node.outcome
     attributes[f"{OWN}event.raw"] = _raw(either, clamped=node.clamped)
@@ -214,11 +213,10 @@ def summary(event: Event) -> str | None:
     return _shortened(words, SUMMARY_LENGTH) or None
 
 
-def _tool_summary(call: ToolCall | None, result: ToolResult | None) -> str | None:
-    if call is None or result is None:
-        either = call or result
-        return None if either is None else summary(either)
-    asked, answered = summary(call) or "", summary(result) or ""
+def _tool_summary(node: ToolNode) -> str | None:
+    if node.call is None or node.result is None:
+        return summary(node.either)
+    asked, answered = summary(node.call) or "", summary(node.result) or ""
     arrow = " → "
     half = (SUMMARY_LENGTH - len(arrow)) // 2
     asked = _shortened(asked, max(half, SUMMARY_LENGTH - len(arrow) - len(answered)))

@@ -114,10 +114,7 @@ class Report(BaseModel):
     @property
     def totals(self) -> Counts:
         """The sum over all sessions."""
-        counts = Counts()
-        for session in self.sessions:
-            counts += session
-        return Counts(**{name: getattr(counts, name) for name in Counts.model_fields})
+        return sum(self.sessions, Counts())
 
     @property
     def exit_code(self) -> int:

@@ -15,12 +15,7 @@ from otel_agent_events.assemble import EventNode, Failure, Node, SessionNode, To
 from otel_agent_events.attributes import OWN, Attribute, Final, Finisher
 from otel_agent_events.content import DEFAULT_MAX_VALUE
 from otel_agent_events.errors import UsageError
-from otel_agent_events.events import (
-    Event,
-    EventLink,
-    SessionLink,
-    value,
-)
+from otel_agent_events.events import Event, EventLink, SessionLink, value
 from otel_agent_events.own import (
     event_attributes,
     note_failure,
@@ -42,6 +37,7 @@ SCOPE_NAME = "otel_agent_events"
 SCOPE_VERSION = "1"
 """Of the contract, not of the package: an upgrade that changes no byte changes no version."""
 
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 Status: TypeAlias = Literal["unset", "error"]
 
@@ -176,9 +172,6 @@ class Remote:
         return Link(trace_id=self.trace_id, span_id=self.span_id, trace_flags=self.trace_flags)
 
 
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-
-
 class SpanBuilder:
     """Make the spans of one session.
 
@@ -250,14 +243,12 @@ class SpanBuilder:
                 assert_never(node)
 
     def _tool_span(self, node: ToolNode) -> Span:
-        either = node.call or node.result
-        assert either is not None  # noqa: S101 - a tool node has at least one of them
         links = [link for half in (node.call, node.result) if half is not None for link in self._links_of(half)]
         if node.result is not None and node.result.subagent is not None:
             links.append(self._root_of(node.result.subagent.reference))
         return self._span(
             node,
-            key=ids.event_key(either.key),
+            key=ids.event_key(node.either.key),
             turn=node.turn,
             attributes=tool_attributes(node),
             failure=tool_failure(node),

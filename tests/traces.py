@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otel_agent_events import times
-from otel_agent_events.conversion import Options, convert
+from otel_agent_events.conventions import CONVENTIONS
+from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.fetchers.saved import load
 from otel_agent_events.sources import Source
 
@@ -67,7 +68,8 @@ def source_of(content: bytes, session: Reference | None = None) -> Source:
 
 def trace_from(source: Source, options: Options | None = None) -> Trace:
     """Convert a source."""
-    conversion = convert(source, options)
+    options = options or Options()
+    conversion = Conversion(source, options, [CONVENTIONS.get(name) for name in options.conventions])
     spans = list(conversion.spans())
     return Trace(spans, conversion.warnings, conversion.flaws, conversion.events, conversion.duplicates)
 

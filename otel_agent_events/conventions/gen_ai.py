@@ -119,8 +119,7 @@ def _agent_message(message: AgentMessage) -> Labels:
 
 def _tool(node: ToolNode) -> Labels:
     call, result = node.call, node.result
-    either = call or result
-    assert either is not None  # noqa: S101 - a tool node has at least one of them
+    either = node.either
     outcome: dict[str, Attribute | None] = {}
     if result is not None and result.result is not None:
         failed_result = f"{OWN}tool.error"
