@@ -81,23 +81,19 @@ class Policy:
 
     def _scrubbed(self, event: Event) -> Event:
         scrub = self.scrubber.value
-        remainder = scrub(event.remainder)
+        told = {"remainder": scrub(event.remainder), "details": scrub(event.details)}
         match event:
             case UserMessage() | AgentMessage():
-                return replace(
-                    event, remainder=remainder, parts=tuple(self._scrubbed_part(part) for part in event.parts)
-                )
+                return replace(event, **told, parts=tuple(self._scrubbed_part(part) for part in event.parts))
             case Thinking():
                 text = event.text
-                return replace(event, remainder=remainder, text=None if text is None else self.scrubber.text(text))
+                return replace(event, **told, text=None if text is None else self.scrubber.text(text))
             case ToolCall():
-                return replace(event, remainder=remainder, arguments=scrub(event.arguments))
+                return replace(event, **told, arguments=scrub(event.arguments))
             case ToolResult():
-                return replace(event, remainder=remainder, result=scrub(event.result))
+                return replace(event, **told, result=scrub(event.result))
             case Note():
-                return replace(
-                    event, remainder=remainder, attributes=scrub(event.attributes), content=scrub(event.content)
-                )
+                return replace(event, **told, attributes=scrub(event.attributes), content=scrub(event.content))
             case _:
                 assert_never(event)
 
@@ -107,15 +103,16 @@ class Policy:
                 return Text(text=self.scrubber.text(part.text))
             case Structured():
                 return replace(part, content=self.scrubber.value(part.content))
-            case File(name=str(name)):
-                return replace(part, name=self.scrubber.text(name))
+            case File():
+                name, uri = (None if told is None else self.scrubber.text(told) for told in (part.name, part.uri))
+                return replace(part, name=name, uri=uri)
             case Uri():
                 return replace(part, uri=self.scrubber.text(part.uri))
             case OtherPart():
                 return replace(part, content=self.scrubber.value(part.content))
             case Skill():
                 return replace(part, name=self.scrubber.text(part.name))
-            case File() | Removed():
+            case Removed():
                 return part
             case _:
                 assert_never(part)

@@ -57,10 +57,11 @@ class Structured:
 
 @value()
 class File:
-    """A file that the platform holds under an id of its own. `size` in bytes."""
+    """A file: under an id of the platform's own, or at an address. `size` in bytes."""
 
     type: ClassVar[str] = "file"
     file_id: str | None = None
+    uri: str | None = None
     name: str | None = None
     mime_type: str | None = None
     size: int | None = None
@@ -143,6 +144,8 @@ class _Event:
             without `start`: the platform stamps the end of something that took time, and its start is to be
             inferred. Neither: undated.
         measurements: what the platform measured, by its own names: latencies, token counts.
+        details: names, ids and flags, by the platform's own names (`sender.channelType`): what stays when contents
+            are taken out, and no convention has a word for.
         links: what it points to.
         remainder: the fields of the record that no attribute of ours holds exactly.
     """
@@ -153,6 +156,7 @@ class _Event:
     start: int | None = None
     end: int | None = None
     measurements: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, str | bool | int] = field(default_factory=dict)
     links: tuple[EventLink | SessionLink, ...] = ()
     remainder: JSON = None
 
@@ -266,6 +270,7 @@ class Session:
         model: the one model that the agent is configured with.
         started: nanoseconds at which the session was opened, if recorded.
         created_at: the same as the platform wrote it.
+        closed_at: when it was closed, as the platform wrote it.
         complete: False when the records are known to be cut short.
         content: what people wrote about the session (a name, a description), by the platform's field names.
         remainder: the fields of the session's own record that nothing here holds.
@@ -280,6 +285,7 @@ class Session:
     model: str | None = None
     started: int | None = None
     created_at: str | None = None
+    closed_at: str | None = None
     context: ContextUsage | None = None
     complete: bool = True
     content: Mapping[str, JSON] = field(default_factory=dict)

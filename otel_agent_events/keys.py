@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_agent_events.ids import canonical, content_key
 
@@ -43,10 +43,10 @@ class Keys:
             listing: names the list in which the record was met. Pages of one list bear one name; when the same
                 records are met in several lists, the n-th equal record of one list is the n-th of the others.
         """
-        spelling = _spelling(record)
+        key = key_of(record)
         if identifier is None:
-            return self._claim_by_content(content_key(spelling), listing)
-        if not self._records.add(f"{identifier}\0{spelling}"):
+            return self._claim_by_content(key, listing)
+        if not self._records.add(f"{identifier}\0{key}"):
             self.duplicates += 1
             return None
         return self._next_free(identifier)
@@ -108,6 +108,52 @@ class _Hashes:
         for digest in old:
             if digest:
                 self._place(digest)
+
+
+class Changed:
+    """A record from which something was taken out when it was recorded: it keeps its original key.
+
+    Attributes:
+        original: the key of the record by its content, as the platform gave it.
+    """
+
+    original: str
+
+
+class _ChangedObject(dict[str, Any], Changed):
+    __slots__ = ("original",)
+
+
+class _ChangedList(list[Any], Changed):
+    __slots__ = ("original",)
+
+
+class _ChangedText(str, Changed):
+    __slots__ = ("__dict__",)  # a text has no room for others
+
+
+def changed(record: JSON, original: str) -> JSON:
+    """Give a record with the key that it had before something was taken out of it.
+
+    A number, true, false or null is given as it is: nothing can be taken out of one.
+    """
+    kept: Changed
+    match record:
+        case dict():
+            kept = _ChangedObject(record)
+        case list():
+            kept = _ChangedList(record)
+        case str():
+            kept = _ChangedText(record)
+        case _:
+            return record
+    kept.original = original
+    return kept
+
+
+def key_of(record: JSON) -> str:
+    """Give the key of a record by its content: `c:` and 16 hex digits (mapping.md section 4)."""
+    return record.original if isinstance(record, Changed) else content_key(_spelling(record))
 
 
 class _Written(str):

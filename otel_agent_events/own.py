@@ -34,7 +34,7 @@ MOST_NOTE_ATTRIBUTES = 40
 """A note with more than this goes out as one JSON attribute, so that no span has more than 128."""
 
 MOST_MEASUREMENTS = 16
-"""The same of the measurements of an event."""
+"""The same of the measurements, and of the details, of an event."""
 
 
 def event_attributes(node: EventNode) -> dict[str, Attribute | None]:
@@ -71,14 +71,16 @@ def _common(event: Event, index: int, turn: int) -> dict[str, Attribute | None]:
         f"{OWN}event.index": index,
         f"{OWN}event.turn": turn,
     }
-    attributes.update(_measurements("measurement", event.measurements))
+    attributes.update(_each("measurement", event.measurements))
+    attributes.update(_each("detail", event.details))
     return attributes
 
 
-def _measurements(prefix: str, measurements: Mapping[str, float]) -> dict[str, Attribute]:
-    if len(measurements) > MOST_MEASUREMENTS:
-        return {f"{OWN}{prefix}s": Json(measurements)}
-    return {f"{OWN}{prefix}.{name}": measured for name, measured in measurements.items()}
+def _each(prefix: str, told: Mapping[str, str | float]) -> dict[str, Attribute]:
+    """Give each an attribute of its own, or, when they are many, one to all of them."""
+    if len(told) > MOST_MEASUREMENTS:
+        return {f"{OWN}{prefix}s": Json(told)}
+    return {f"{OWN}{prefix}.{name}": each for name, each in told.items()}
 
 
 def tool_attributes(node: ToolNode) -> dict[str, Attribute | None]:
@@ -108,7 +110,8 @@ def tool_attributes(node: ToolNode) -> dict[str, Attribute | None]:
         attributes[f"{OWN}result.tool.configuration"] = (
             result.configuration if result.configuration != call.configuration else None
         )
-        attributes.update(_measurements("result.measurement", result.measurements))
+        attributes.update(_each("result.measurement", result.measurements))
+        attributes.update(_each("result.detail", result.details))
     return attributes
 
 
@@ -119,6 +122,7 @@ def session_attributes(node: SessionNode) -> dict[str, Attribute | None]:
         f"{OWN}summary": None if node.first is None else summary(node.first),
         f"{OWN}session.reference": str(session.reference),
         f"{OWN}session.created_at": session.created_at,
+        f"{OWN}session.closed_at": session.closed_at,
         f"{OWN}session.event_count": node.event_count,
         f"{OWN}session.turn_count": node.turn_count,
         f"{OWN}session.tool_call_count": node.tool_call_count,

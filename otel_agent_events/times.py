@@ -5,8 +5,10 @@ Nothing here goes through a float: `2024-01-15T10:35:00.123456789Z` keeps its ni
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date
+from decimal import Decimal
 from typing import NamedTuple
 
 MICROSECOND = 1_000
@@ -16,6 +18,7 @@ SECOND = 1_000_000_000
 LATEST = 2**64 - 1
 """The last nanosecond that OTLP can tell (a `fixed64`); what lies beyond is undated."""
 
+_MOST_SECONDS = 10**11
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _STAMP = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))? ?(?:[Zz]|([+-])(\d\d):?(\d\d)?)?",
@@ -55,6 +58,42 @@ def parse(written: object) -> Stamp | None:
     if not 0 <= nanoseconds <= LATEST:
         return None
     return Stamp(nanoseconds, exact=not fraction[9:].strip("0"))
+
+
+def epoch(number: object, unit: int) -> Stamp | None:
+    """Read a number of units since 1970: an integer, or a float, which is taken for what it is written as.
+
+    Args:
+        number: such as 1767254400 or 1767254400.25.
+        unit: nanoseconds in one of them: `SECOND`, `MILLISECOND`.
+
+    Returns:
+        None for everything that is no number or lies outside what OTLP can tell.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return None
+    if isinstance(number, int):
+        nanoseconds, exact = number * unit, True
+    elif math.isfinite(number):
+        product = Decimal(repr(number)) * unit
+        nanoseconds = int(product)
+        exact = nanoseconds == product
+    else:
+        return None
+    return Stamp(nanoseconds, exact) if 0 <= nanoseconds <= LATEST else None
+
+
+def epoch_by_size(number: object) -> Stamp | None:
+    """Read a number of seconds, milliseconds, microseconds or nanoseconds since 1970: its size tells which.
+
+    Each unit is taken for times from 1973 to the year 5138, so that no two of them can be mistaken.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return None
+    for unit in (SECOND, MILLISECOND, MICROSECOND):
+        if abs(number) < _MOST_SECONDS * SECOND // unit:
+            return epoch(number, unit)
+    return epoch(number, 1)
 
 
 def written(nanoseconds: int) -> str:

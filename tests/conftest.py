@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 @pytest.fixture(autouse=True)
 def _no_variables_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("OTEL_", "VECTARA_")) and not name.startswith("OTEL_AGENT_EVENTS_"):
+        if name.startswith(("OTEL_", "VECTARA_", "LYZR_", "AGORA_", "HUBSTER_")) and not name.startswith("OTEL_AGENT_EVENTS_"):
             monkeypatch.delenv(name)
 
 

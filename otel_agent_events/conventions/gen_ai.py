@@ -179,7 +179,13 @@ def _part(part: Part) -> JSON:
         case Structured(content=content):
             return {"type": "text", "content": json.dumps(content, ensure_ascii=False)}
         case File():
-            told = {"file_id": part.file_id, "mime_type": part.mime_type, "name": part.name, "size": part.size}
+            told = {
+                "file_id": part.file_id,
+                "uri": part.uri,
+                "mime_type": part.mime_type,
+                "name": part.name,
+                "size": part.size,
+            }
             return {"type": "file", "modality": _modality(part.mime_type), **_known(told)}
         case Uri():
             modality = part.modality or _modality(part.mime_type)

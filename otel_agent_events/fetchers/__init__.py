@@ -8,7 +8,7 @@ the requests out is the same for every platform, and so are retries, limits and 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from otel_agent_events.events import Caution, Event, Session, value
 from otel_agent_events.plugins import Plugins
@@ -49,15 +49,34 @@ class Answer:
         body: the parsed JSON; None when it failed.
         source: the request, or the file, in words for messages.
         failure: why there is no body, when the request was allowed to fail.
+        continues: this is a further piece of the answer before it, such as one more record of the same list, and no
+            answer of its own.
+        request: what it answers, when it was asked for.
     """
 
     label: str
     body: JSON
     source: str
     failure: FetchError | None = None
+    continues: bool = False
+    request: Request | None = None
+
+
+@value()
+class Found:
+    """The sessions that an incomplete reference may mean.
+
+    Attributes:
+        references: complete ones; more than one when the session's id occurs in several places.
+        searched: where they were looked for, in words: `12 agents that this key can list`.
+    """
+
+    references: tuple[Reference, ...]
+    searched: str
 
 
 Asking: TypeAlias = "Generator[Request, Answer, None]"
+Finding: TypeAlias = "Generator[Request, Answer, Found]"
 Item: TypeAlias = Event | Session | Caution
 
 
@@ -79,9 +98,10 @@ class Connection:
 class Reader(Protocol):
     """Turns the answers of one session into events. Stateful, pure: no clock, no I/O.
 
-    Feeding a session's answers in order gives its events in the platform's order. Facts about the session come as a
-    `Session` with all that is known by then. No value in an answer makes it raise anything but `ReadError`, and that
-    only where the list of events itself cannot be found.
+    Feeding a session's answers in order gives its events in the platform's order. An answer may hold any number of
+    records: feeding a list at once, or record by record as answers that continue the first, gives the same events.
+    Facts about the session come as a `Session` with all that is known by then. No value in an answer makes it raise
+    anything but `ReadError`, and that only where the list of records itself cannot be found.
     """
 
     @property
@@ -121,6 +141,11 @@ class Fetcher(Protocol):
         """The environment variables that `connect` may read."""
         ...
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The members of its answers that the platform marks as secrets of its own; they never leave."""
+        ...
+
     def connect(self, environ: Mapping[str, str], base_url: str | None) -> Connection:
         """Find host and credentials.
 
@@ -143,6 +168,15 @@ class Fetcher(Protocol):
 
     def identify(self, answers: Sequence[Answer]) -> tuple[str, ...]:
         """Give the path of the session that saved answers are of; a part that they do not name is ""."""
+        ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """What a fetcher has as well when its API tells where a session is of which only the id is known."""
+
+    def find(self, reference: Reference) -> Finding:
+        """Yield the requests that complete a reference of which parts are ""; the last part never is."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
@@ -46,25 +47,52 @@ class Credentials(httpx.Auth):
 
 
 class ApiKey(Credentials):
-    """A key in a header of its own.
+    """A key, or a token, in a header.
 
     Args:
         header: the name of the header.
         key: the key; white space around it is dropped.
         variable: where it came from, for messages.
+        scheme: what stands before the key in the header, such as `Bearer `.
 
     Raises:
         UsageError: the key has a character that no HTTP header can carry.
     """
 
-    def __init__(self, header: str, key: str, *, variable: str) -> None:
+    def __init__(self, header: str, key: str, *, variable: str, scheme: str = "") -> None:
         self._header = header
+        self._scheme = scheme
         self._key = sendable(key, variable)
         self.secrets = (self._key,)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the header."""
-        request.headers[self._header] = self._key
+        request.headers[self._header] = f"{self._scheme}{self._key}"
+        yield request
+
+
+class Basic(Credentials):
+    """A user and a password in the `Authorization` header (RFC 7617).
+
+    Args:
+        user, password: white space around them is dropped.
+        variables: where they came from, for messages.
+
+    Raises:
+        UsageError: one of them is empty, or has a character that is not in ASCII, or the user has a colon.
+    """
+
+    def __init__(self, user: str, password: str, *, variables: str) -> None:
+        user, password = (sendable(each, f"one of {variables}") for each in (user, password))
+        if ":" in user:
+            raise UsageError(f"the first of {variables} holds a colon, which no user name may; copy it again")
+        pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self._header = f"Basic {pair}"
+        self.secrets = (pair, password)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the header."""
+        request.headers["Authorization"] = self._header
         yield request
 
 

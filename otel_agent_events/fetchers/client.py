@@ -6,7 +6,9 @@ what to ask next) and to the caller (who has it read).
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from otel_agent_events.events import JSON
-    from otel_agent_events.fetchers import Connection, Fetcher, Request
+    from otel_agent_events.fetchers import Connection, Fetcher, Finder, Found, Request
     from otel_agent_events.reference import Reference
 
 RETRIED = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
@@ -46,8 +48,10 @@ class Limits:
     Attributes:
         requests: the most requests for one session.
         answer: the most bytes of one answer, after decompression.
+        rate: the most requests a second, of all sessions; None for no limit.
     """
 
+    rate: float | None = None
     requests: int = 100_000
     answer: int = 64 * 1024 * 1024
 
@@ -91,6 +95,7 @@ class Client:
         self._timeout = timeout
         self._limits = limits or Limits()
         self._waiting = waiting or Waiting()
+        self._next_at = -math.inf  # by the clock of waiting, when the rate allows the next request
         self._shared: dict[str, tuple[JSON, FetchError | None]] = {}
 
     def fetch(self, fetcher: Fetcher, reference: Reference) -> Iterator[Answer]:
@@ -101,17 +106,10 @@ class Client:
         """
         asking = fetcher.ask(reference)
         request = next(asking, None)
-        asked = 0
-        while request is not None:
-            asked += 1
-            if asked > self._limits.requests:
-                words = self._words(request)
-                raise FetchError(
-                    f"{reference}: {words} would be one request too many; "
-                    f"a session may take {self._limits.requests} of them",
-                    request=words,
-                )
-            answer = self._answer(request, reference)
+        for asked in itertools.count():
+            if request is None:
+                return
+            answer = self._answer(request, reference, asked)
             if answer.failure is None:
                 yield answer
             # Of a failure the fetcher says first whether it is one of the session; then it is raised here.
@@ -122,19 +120,41 @@ class Client:
             if answer.failure is not None:
                 yield answer
 
-    def _answer(self, request: Request, reference: Reference) -> Answer:
+    def find(self, finder: Finder, reference: Reference) -> Found:
+        """Ask where a session is of which only the id is known.
+
+        Raises:
+            FetchError: the platform did not answer as hoped.
+        """
+        finding = finder.find(reference)
+        try:
+            request = next(finding)
+            for asked in itertools.count():
+                request = finding.send(self._answer(request, reference, asked))
+        except StopIteration as end:
+            found: Found = end.value
+        return found
+
+    def _answer(self, request: Request, reference: Reference, asked: int) -> Answer:
+        """Give the answer to a request, of which so many were made before it on behalf of a session."""
         words = self._words(request)
+        if asked >= self._limits.requests:
+            raise FetchError(
+                f"{reference}: {words} would be one request too many; "
+                f"a session may take {self._limits.requests} of them",
+                request=words,
+            )
         got = self._shared.get(words) or self._get(request)
         if request.shared:
             self._shared[words] = got
         body, trouble = got
         if trouble is None:
-            return Answer(label=request.label, body=body, source=words)
+            return Answer(label=request.label, body=body, source=words, request=request)
         # What is shared may have been asked for on behalf of another session.
         failure = FetchError(f"{reference}: {trouble}", request=trouble.request, status=trouble.status or None)
         if not request.may_fail:
             raise failure
-        return Answer(label=request.label, body=None, source=words, failure=failure)
+        return Answer(label=request.label, body=None, source=words, failure=failure, request=request)
 
     def _get(self, request: Request) -> tuple[JSON, FetchError | None]:
         """Give what was answered, or why there is nothing; the message does not name the session yet."""
@@ -174,7 +194,17 @@ class Client:
             waiting.sleep(wait)
             attempt += 1
 
+    def _take_turn(self) -> None:
+        """Wait until the rate allows one more request."""
+        if self._limits.rate is None:
+            return
+        now = self._waiting.clock()
+        if now < self._next_at:
+            self._waiting.sleep(self._next_at - now)
+        self._next_at = max(now, self._next_at) + 1 / self._limits.rate
+
     def _once(self, request: Request) -> tuple[int, httpx.Headers, bytes]:
+        self._take_turn()
         try:
             with self._http.stream(
                 "GET",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from otel_agent_events import times
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_agent_events.events import JSON
 
@@ -67,9 +67,14 @@ class Fields:
         told = self._left.get(name)
         return self._left.pop(name) if isinstance(told, list) else None
 
-    def nanoseconds(self, name: str) -> int | None:
-        """Take a time; one that is more exact than nanoseconds stays in the remainder as well."""
-        stamp = times.parse(self._left.get(name))
+    def nanoseconds(self, name: str, read: Callable[[JSON], times.Stamp | None] = times.parse) -> int | None:
+        """Take a time; one that is more exact than nanoseconds stays in the remainder as well.
+
+        Args:
+            name: of the field.
+            read: understands how the platform writes it.
+        """
+        stamp = read(self._left.get(name))
         if stamp is None:
             return None
         if stamp.exact:

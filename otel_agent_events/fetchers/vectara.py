@@ -60,6 +60,7 @@ class Vectara:
     name = "vectara"
     path = ("AGENT", "SESSION")
     labels = ("agent", "session", "events")
+    secrets = ()
     variables = (
         "VECTARA_API_KEY",
         "VECTARA_CLIENT_ID",
@@ -271,6 +272,8 @@ class VectaraReader:
                 pass
             case _:
                 raise ReadError(f"{self._session.reference}: {answer.source} holds no list of events")
+        if answer.continues and self._page_keys:
+            self._page_keys.pop()  # of the same page
         self._page_keys.append(_page_key(answer.body))
         if not self._told:
             self._told = True

@@ -44,6 +44,7 @@ class Diary:
     path = ("OWNER", "DAY")
     labels = ("entries",)
     variables = ("DIARY_KEY",)
+    secrets = ()
 
     def __init__(self, *requests: Request) -> None:
         self.requests = requests
