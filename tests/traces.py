@@ -98,9 +98,9 @@ def told_by(spans: Sequence[Span]) -> set[tuple[str, Any]]:
 
 def holds(told: set[tuple[str, Any]], leaf: Any) -> bool:
     """Say whether a leaf is told: as it is, or, when it is a time, as a time."""
-    stamp = times.parse(leaf)
-    return (type(leaf).__name__, leaf) in told or (
-        stamp is not None and stamp.exact and ("time", stamp.nanoseconds) in told
+    stamps = (times.parse(leaf), times.epoch(leaf, times.MILLISECOND), times.epoch(leaf, times.SECOND))
+    return (type(leaf).__name__, leaf) in told or any(
+        stamp is not None and stamp.exact and ("time", stamp.nanoseconds) in told for stamp in stamps
     )
 
 
