@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from otel_agent_events.pipeline import replay
+    from otel_agent_events.recording import RecordingReport, record
     from otel_agent_events.reference import Reference
     from otel_agent_events.report import Report, SessionReport
     from otel_agent_events.scrub import Scrubber
@@ -30,6 +31,7 @@ __all__ = [
     "DestinationError",
     "FetchError",
     "ReadError",
+    "RecordingReport",
     "Reference",
     "RefusedError",
     "Report",
@@ -38,14 +40,17 @@ __all__ = [
     "SessionReport",
     "UnreachableError",
     "UsageError",
+    "record",
     "replay",
 ]
 
 _HOMES = {
+    "RecordingReport": "recording",
     "Reference": "reference",
     "Report": "report",
     "Scrubber": "scrub",
     "SessionReport": "report",
+    "record": "recording",
     "replay": "pipeline",
 }
 

@@ -9,7 +9,7 @@ from otel_agent_events.assemble import Assembler, SessionNode
 from otel_agent_events.attributes import OWN, Finisher
 from otel_agent_events.content import Policy
 from otel_agent_events.errors import ReadError
-from otel_agent_events.events import Caution, Session
+from otel_agent_events.events import Caution, Session, ToolResult
 from otel_agent_events.spans import Identity, Link, Remote, Resource, SpanBuilder, View
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otel_agent_events.conventions import Convention
     from otel_agent_events.events import Event
     from otel_agent_events.fetchers import Answer, Item, Reader
+    from otel_agent_events.reference import Reference
     from otel_agent_events.sources import Source
     from otel_agent_events.spans import Span
 
@@ -70,6 +71,7 @@ class Conversion:
         events, duplicates: how many events there were, and records that were met again.
         warnings: what the reader of the trace should know.
         flaws: what could not be read.
+        subagents: the sessions that sub-agents ran, each once, in the order in which they were met.
         root: the session's node, once it is complete.
     """
 
@@ -83,7 +85,8 @@ class Conversion:
         self.trace_id = options.parent.trace_id if options.parent else options.identity.trace_id(source.reference)
         self.events = 0
         self.duplicates = 0
-        self.warnings: list[str] = []
+        self.warnings = list(source.warnings)
+        self.subagents: dict[Reference, None] = {}
         self.flaws = list(source.flaws)
         self.root: SessionNode | None = None
 
@@ -123,6 +126,8 @@ class Conversion:
             case _:
                 assembler, builder = self._begun()
                 self.events += 1
+                if isinstance(item, ToolResult) and item.subagent is not None:
+                    self.subagents[item.subagent.reference] = None
                 for node in assembler.feed(self._options.policy.event(item)):
                     yield builder.build(node)
 

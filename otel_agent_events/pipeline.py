@@ -10,11 +10,14 @@ session, is `Conversion`.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from collections import deque
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_agent_events.content import Content, Policy
 from otel_agent_events.conventions import CONVENTIONS
@@ -30,18 +33,21 @@ from otel_agent_events.sources import Sources
 from otel_agent_events.spans import Remote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import httpx
 
     from otel_agent_events.conventions import Convention
     from otel_agent_events.otlp import Destination, Endpoint
     from otel_agent_events.reference import Reference
-    from otel_agent_events.sources import Wanted
+    from otel_agent_events.sources import Source, Wanted
     from otel_agent_events.spans import Span
 
 HELD = 2_000
 """Spans of a session that are held back until it is complete, so that a failed fetch leaves no torso behind."""
+
+MOST_FLAWS = 10
+"""Flaws of a session that are told one by one."""
 
 OTLP = "otlp"
 
@@ -56,6 +62,8 @@ def replay(
     timeout: float | None = None,
     base_url: str | None = None,
     session: str | Reference | None = None,
+    rate: float | None = None,
+    follow_subagents: bool = False,
     service_name: str | None = None,
     namespace: str = "",
     revision: int = 1,
@@ -83,6 +91,8 @@ def replay(
         timeout: seconds to wait for one answer, of a platform or of the destination.
         base_url: of the platform, when all references are of one.
         session: names what a saved answer does not.
+        rate: the most requests a second to one platform.
+        follow_subagents: replay the sessions that sub-agents ran as well, each once.
         service_name: of the resource; else the environment's, else the agent's key, else the platform's name.
         namespace: an account or environment; part of the ids.
         revision: raise it to send a session that has grown since; part of the ids.
@@ -125,7 +135,9 @@ def replay(
     )
     plugins = [CONVENTIONS.get(name) for name in options.conventions]
     with ExitStack() as stack:
-        sources = Sources(settings, stack, base_url=base_url, session=session, client=client, timeout=timeout)
+        sources = Sources(
+            settings, stack, base_url=base_url, session=session, client=client, timeout=timeout, rate=_above_zero(rate)
+        )
         wanted = sources.resolve(references)
         if options.parent is not None and len(wanted) > 1:
             raise UsageError("--traceparent puts one session under a live span; give one session")
@@ -138,9 +150,9 @@ def replay(
         for note in notes:
             (noted or _ignore)(note)
         reports = []
-        for each in wanted:
-            reports.append(_replay_one(each, options, plugins, delivery))
-            (told or _ignore)(reports[-1])
+        for report in _replay_all(wanted, sources if follow_subagents else None, options, plugins, delivery):
+            reports.append(report)
+            (told or _ignore)(report)
         unplaced = delivery.close()
         for why in unplaced.values():
             (noted or _ignore)(why)
@@ -152,16 +164,67 @@ def replay(
         )
 
 
-def _replay_one(
-    wanted: Wanted, options: Options, conventions: Sequence[Convention], delivery: Delivery
-) -> SessionReport:
-    """Send one session, and say what became of it."""
+class _Job(NamedTuple):
+    """Something to replay, and the session whose sub-agent ran it, unless it was named."""
+
+    wanted: Wanted
+    options: Options
+    subagent_of: str | None = None
+
+
+def _replay_all(
+    named: Sequence[Wanted],
+    followed: Sources | None,
+    options: Options,
+    conventions: Sequence[Convention],
+    delivery: Delivery,
+) -> Iterator[SessionReport]:
+    """Send what was named, and then, with `followed`, what sub-agents ran; say of each session what became of it."""
+    # A child's trace is the same whether it was named or followed.
+    as_child = replace(options, parent=None, links=())
+    met: set[Reference] = set()
+    jobs = deque(_Job(wanted, options) for wanted in named)
+    while jobs:
+        job = jobs.popleft()
+        for source in _opened(job, delivery):
+            if isinstance(source, SessionReport):
+                yield source
+                continue
+            if source.reference in met and not source.saved:
+                if job.subagent_of is None:
+                    told = f"{source.reference} was replayed above, and is not replayed twice"
+                    yield SessionReport(reference=job.wanted.name, warnings=(*source.warnings, told))
+                continue
+            met.add(source.reference)
+            report, subagents = _replay_one(source, job.options, conventions, delivery)
+            yield report.model_copy(update={"subagent_of": job.subagent_of})
+            for child in subagents:
+                if followed is None or child in met:
+                    continue
+                try:
+                    jobs.append(_Job(followed.wanted(child), as_child, report.reference))
+                except UsageError as error:
+                    met.add(child)
+                    told = f"{child} was not followed: {error}"
+                    yield SessionReport(reference=str(child), error=told, subagent_of=report.reference)
+
+
+def _opened(job: _Job, delivery: Delivery) -> Iterable[Source | SessionReport]:
+    """Open what was named; one that cannot be had is a report, and the others go on."""
     if delivery.is_over():
-        return SessionReport(reference=wanted.name, error="not tried: no destination takes anything more")
-    try:
-        source = wanted.open()
-    except SessionError as error:
-        return SessionReport(reference=wanted.name, error=str(error))
+        why = "not tried: no destination takes anything more"
+    else:
+        try:
+            return job.wanted.open()
+        except SessionError as error:
+            why = str(error)
+    return [SessionReport(reference=job.wanted.name, error=why, subagent_of=job.subagent_of)]
+
+
+def _replay_one(
+    source: Source, options: Options, conventions: Sequence[Convention], delivery: Delivery
+) -> tuple[SessionReport, tuple[Reference, ...]]:
+    """Send one session; say what became of it, and which sessions its sub-agents ran."""
     conversion = Conversion(source, options, conventions)
     failure: SessionError | None = None
     stopped: str | None = None
@@ -184,7 +247,7 @@ def _replay_one(
     counted = delivery.settle()
     if failure is not None:
         stopped = f"{failure}; {_what_is_out(counted) if streaming else 'nothing of it was sent'}"
-    return SessionReport.counting(
+    report = SessionReport.counting(
         counted,
         reference=str(source.reference),
         trace_id=conversion.trace_id.hex(),
@@ -193,8 +256,15 @@ def _replay_one(
         events=conversion.events,
         duplicates=conversion.duplicates,
         warnings=tuple(conversion.warnings),
-        error="; ".join([*conversion.flaws, *([stopped] if stopped else [])]) or None,
+        error="; ".join([*_told_flaws(conversion.flaws), *([stopped] if stopped else [])]) or None,
     )
+    return report, tuple(conversion.subagents)
+
+
+def _told_flaws(flaws: Sequence[str]) -> list[str]:
+    """Give the first flaws, and say how many more there are: a file may have one on every line."""
+    more = len(flaws) - MOST_FLAWS
+    return [*flaws[:MOST_FLAWS], *([f"and {more} more of this kind"] if more > 0 else [])]
 
 
 def _what_is_out(counted: Sequence[DestinationReport]) -> str:
@@ -239,6 +309,12 @@ def _destination(where: str | Destination, target: Endpoint | None) -> Destinati
             return FileDestination(path)
         case _:
             raise UsageError(f"there is no destination {where!r}; there are otlp, file:PATH and console")
+
+
+def _above_zero(rate: float | None) -> float | None:
+    if rate is not None and not 0 < rate < math.inf:
+        raise UsageError(f"the rate is {rate:g}; it is a number of requests a second above 0")
+    return rate
 
 
 def _from_one(revision: int) -> int:

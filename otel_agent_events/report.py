@@ -52,6 +52,7 @@ class SessionReport(Counts):
         start, end: the time that the trace covers, in nanoseconds since 1970.
         events: how many events there were; duplicates: how many records were met again.
         error: why the session could not be had, or not to its end.
+        subagent_of: the session whose sub-agent ran this one, when it was followed and not named.
     """
 
     reference: str
@@ -63,6 +64,7 @@ class SessionReport(Counts):
     destinations: tuple[DestinationReport, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    subagent_of: str | None = None
 
     @classmethod
     def counting(cls, destinations: Sequence[DestinationReport], **told: Any) -> SessionReport:

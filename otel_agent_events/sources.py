@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from otel_agent_events.errors import ReadError, UsageError
-from otel_agent_events.fetchers import FETCHERS
-from otel_agent_events.fetchers.client import TIMEOUT, Client
+from otel_agent_events.errors import ReadError, SessionError, UsageError
+from otel_agent_events.fetchers import FETCHERS, Finder
+from otel_agent_events.fetchers.client import TIMEOUT, Client, Limits
+from otel_agent_events.fetchers.neutral import Neutral, is_neutral, load_neutral
 from otel_agent_events.fetchers.saved import load
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import ExitStack
 
-    from otel_agent_events.fetchers import Answer, Fetcher
+    from otel_agent_events.fetchers import Answer, Fetcher, Readable
     from otel_agent_events.settings import Settings
 
 STANDARD_INPUT = "-"
@@ -31,14 +32,17 @@ class Source:
     """One session and where its answers come from.
 
     Attributes:
+        fetcher: reads the answers.
         flaws: what is known to be missing; a session with flaws counts as failed, and cut short.
+        warnings: what should be said of how it was found.
         saved: the answers are in a file, so that asking again gives no more.
     """
 
     reference: Reference
-    fetcher: Fetcher
+    fetcher: Readable
     answers: Iterable[Answer]
     flaws: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     saved: bool = False
 
 
@@ -48,11 +52,11 @@ class Wanted:
 
     Attributes:
         name: as the user wrote it.
-        open: gives the source; raises SessionError when it cannot be had.
+        open: gives its sessions: one, unless it is a file with several. Raises SessionError when there is none.
     """
 
     name: str
-    open: Callable[[], Source]
+    open: Callable[[], Sequence[Source]]
 
 
 class Sources:
@@ -65,6 +69,7 @@ class Sources:
         session: names what a saved answer does not.
         client: does the transport; one of our own is made without it.
         timeout: seconds to wait for one answer.
+        rate: the most requests a second to one platform; None for no limit.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Sources:
         session: str | Reference | None = None,
         client: httpx.Client | None = None,
         timeout: float | None = None,
+        rate: float | None = None,
     ) -> None:
         self._settings = settings
         self._stack = stack
@@ -83,6 +89,7 @@ class Sources:
         self._session = Reference.parse(session) if isinstance(session, str) else session
         self._http = client
         self._timeout = timeout
+        self._rate = rate
         self._clients: dict[str, Client] = {}
 
     def resolve(self, references: Iterable[str | Path | Reference]) -> list[Wanted]:
@@ -104,7 +111,7 @@ class Sources:
                 raise _no_session(f"--session {self._session}", fetcher)
             if len(parsed) - len(remote) != 1:
                 raise UsageError("--session names what one saved answer does not; give one file with it")
-        return [self._wanted(each) for each in parsed]
+        return [self.wanted(each) for each in parsed]
 
     def _parsed(self, reference: str | Path | Reference) -> Reference | Path | str:
         if not isinstance(reference, str) or reference == STANDARD_INPUT:
@@ -120,40 +127,95 @@ class Sources:
             "(otel-agent-events fetchers lists them)"
         )
 
-    def _wanted(self, reference: Reference | Path | str) -> Wanted:
+    def wanted(self, reference: Reference | Path | str) -> Wanted:
+        """Check one reference, and give what opens it.
+
+        Raises:
+            UsageError: it names no session, or credentials are missing.
+        """
         if not isinstance(reference, Reference):
             return Wanted(str(reference), lambda: self._saved(reference))
         fetcher = FETCHERS.get(reference.platform)
-        if len(reference.path) != len(fetcher.path) or not all(reference.path):
+        missing = len(fetcher.path) - len(reference.path)
+        if missing < 0 or not reference.path[-1]:
             raise _no_session(str(reference), fetcher)
-        client = self._client(fetcher)
-        return Wanted(
-            str(reference),
-            lambda: Source(reference=reference, fetcher=fetcher, answers=client.fetch(fetcher, reference)),
-        )
+        whole = Reference(reference.platform, ("",) * missing + reference.path)
+        if all(whole.path):
+            client = self.client(fetcher)
+            return Wanted(str(reference), lambda: [_fetched(client, fetcher, whole)])
+        if not isinstance(fetcher, Finder):
+            raise _no_session(str(reference), fetcher)
+        client = self.client(fetcher)
+        return Wanted(str(reference), lambda: [_found(client, fetcher, whole)])
 
-    def _client(self, fetcher: Fetcher) -> Client:
+    def client(self, fetcher: Fetcher) -> Client:
+        """Give the one client of a platform.
+
+        Raises:
+            UsageError: credentials are missing.
+        """
         if fetcher.name not in self._clients:
             connection = fetcher.connect(self._settings.variables(fetcher.variables), self._base_url)
             if self._http is None:
                 self._http = self._stack.enter_context(_transport())
-            self._clients[fetcher.name] = Client(self._http, connection, timeout=self._timeout or TIMEOUT)
+            self._clients[fetcher.name] = Client(
+                self._http, connection, timeout=self._timeout or TIMEOUT, limits=Limits(rate=self._rate)
+            )
         return self._clients[fetcher.name]
 
-    def _saved(self, path: Path | str) -> Source:
+    def _saved(self, path: Path | str) -> list[Source]:
         name = "standard input" if path == STANDARD_INPUT else str(path)
         try:
             content = _standard_input() if path == STANDARD_INPUT else Path(path).read_bytes()
         except OSError as error:
             raise ReadError(f"{name} cannot be read: {error.strerror}") from None
+        if is_neutral(content):
+            if self._session is not None:
+                raise ReadError(f"{name} names its sessions itself; leave --session out")
+            return [
+                Source(reference=each.reference, fetcher=Neutral(), answers=each.answers, flaws=each.flaws, saved=True)
+                for each in load_neutral(content, name)
+            ]
         saved = load(content, name, self._session)
-        return Source(
+        source = Source(
             reference=saved.reference,
             fetcher=saved.fetcher,
             answers=saved.answers,
             flaws=saved.flaws,
             saved=True,
         )
+        return [source]
+
+
+def _fetched(client: Client, fetcher: Fetcher, reference: Reference, *, warnings: tuple[str, ...] = ()) -> Source:
+    answers = client.fetch(fetcher, reference)
+    return Source(reference=reference, fetcher=fetcher, answers=answers, warnings=warnings)
+
+
+def _found(client: Client, fetcher: Fetcher, incomplete: Reference) -> Source:
+    """Find the one session that an incomplete reference means.
+
+    Raises:
+        SessionError: there is none, or there are several.
+    """
+    assert isinstance(fetcher, Finder)  # noqa: S101 - else it is not asked to find anything
+    found = client.find(fetcher, incomplete)
+    session = incomplete.path[-1]
+    match found.references:
+        case (reference,):
+            said = f"{session!r} was looked for in {found.searched}, and is {reference}"
+            return _fetched(client, fetcher, reference, warnings=(said,))
+        case ():
+            named = f"{fetcher.name}:{'/'.join(fetcher.path)}"
+            raise SessionError(
+                f"{incomplete}: {session!r} was looked for in {found.searched}, and is not there; name it as {named}"
+            )
+        case several:
+            names = ", ".join(map(str, several))
+            raise SessionError(
+                f"{incomplete}: {session!r} was looked for in {found.searched}, and is there {len(several)} times; "
+                f"name one of {names}"
+            )
 
 
 def _no_session(told: str, fetcher: Fetcher) -> UsageError:

@@ -15,7 +15,7 @@ from otel_agent_events.errors import AgentEventsError, UsageError
 class Commands(click.Group):
     """Import a command when it is asked for, and tell our own errors without a traceback."""
 
-    modules: ClassVar[tuple[str, ...]] = ("replay", "show", "demo", "fetchers")
+    modules: ClassVar[tuple[str, ...]] = ("replay", "show", "record", "demo", "fetchers", "schema")
 
     def list_commands(self, _: click.Context) -> list[str]:
         """Give the names of all commands, the main one first."""
@@ -43,7 +43,7 @@ class Commands(click.Group):
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="A session is named FETCHER:PATH with URL-encoded parts, such as vectara:AGENT/SESSION. "
-    "A file path or - (standard input) is a saved answer.",
+    "A file path or - (standard input) is a saved answer, a recording, or neutral events.",
 )
 @click.version_option(version("otel-agent-events"), prog_name="otel-agent-events")
 def main() -> None:

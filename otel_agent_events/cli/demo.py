@@ -32,26 +32,26 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
     import httpx  # noqa: PLC0415 - --help needs none of it
 
     from otel_agent_events.cli.waterfall import Terminal  # noqa: PLC0415
-    from otel_agent_events.demo import API_KEY, recordings  # noqa: PLC0415
+    from otel_agent_events.demo import HEADERS, TOKENS, environment, recordings  # noqa: PLC0415
     from otel_agent_events.pipeline import replay  # noqa: PLC0415
     from otel_agent_events.settings import Settings  # noqa: PLC0415
     from otel_agent_events.testing import LoopbackPlatform  # noqa: PLC0415
 
     played = recordings()
     with (
-        LoopbackPlatform(played, headers={"x-api-key": API_KEY}) as platform,
+        LoopbackPlatform(played, headers=HEADERS, tokens=TOKENS) as platform,
         httpx.Client(trust_env=False) as client,  # a proxy of the environment does not lead to this machine
     ):
-        say(f"A loopback platform plays {len(played)} recorded sessions at {platform.base_url}.")
+        names = ", ".join(dict.fromkeys(recording.reference.platform for recording in played))
+        say(f"A loopback platform plays {len(played)} recorded sessions of {names} at {platform.base_url}.")
         say("")
         report = replay(
             [recording.reference for recording in played],
             to=[Terminal(), f"file:{output}", *(["otlp"] if endpoint else [])],
             endpoint=endpoint,
             protocol=protocol,
-            base_url=platform.base_url,
             client=client,
-            environ={**Settings.here().environ, "VECTARA_API_KEY": API_KEY},
+            environ=environment(platform.base_url, Settings.here().environ),
             noted=lambda note: say(f"note: {note}", err=True),
         )
     for session in report.sessions:
@@ -66,6 +66,7 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
         say(f"  {program} demo --endpoint http://localhost:4318    # these sessions; port 4317 is gRPC")
         say("  export VECTARA_API_KEY=...")
         say(f"  {program} replay vectara:AGENT/SESSION             # yours, to http://localhost:4318")
+        say(f"  {program} fetchers                                 # the other platforms, and their variables")
     context.exit(report.exit_code)
 
 

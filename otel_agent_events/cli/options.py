@@ -14,24 +14,44 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def sources(command: F) -> F:
-    """Where sessions come from."""
+def asking(command: F) -> F:
+    """How platforms are asked."""
     for option in reversed(
         (
-            click.argument("references", metavar="REF...", nargs=-1, required=True),
             click.option(
                 "--base-url",
                 metavar="URL",
                 help="Host of the platform, such as https://api.vectara.io, when all REFs are of one platform.",
             ),
             click.option(
-                "--session", metavar="REF", help="Name what a saved answer does not, such as vectara:AGENT/SESSION."
-            ),
-            click.option(
                 "--timeout",
                 metavar="SECONDS",
                 type=click.FloatRange(min=0, min_open=True),
                 help="How long to wait for one answer, of a platform or of the destination, such as 30.",
+            ),
+            click.option(
+                "--rate",
+                metavar="NUMBER",
+                type=click.FloatRange(min=0, min_open=True),
+                help="The most requests a second to one platform, such as 5.  [default: no limit]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def sources(command: F) -> F:
+    """Where sessions come from."""
+    for option in reversed(
+        (
+            click.argument("references", metavar="REF...", nargs=-1, required=True),
+            click.option(
+                "--session", metavar="REF", help="Name what a saved answer does not, such as vectara:AGENT/SESSION."
+            ),
+            asking,
+            click.option(
+                "--follow-subagents", is_flag=True, help="Replay the sessions that sub-agents ran as well, each once."
             ),
         )
     ):

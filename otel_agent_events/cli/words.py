@@ -45,10 +45,10 @@ def session_lines(report: SessionReport, now: int | None = None) -> Iterator[str
         report: of the session.
         now: nanoseconds since 1970, to tell whether stores show sessions of that age by default.
     """
-    told = f"{report.events} events"
-    if report.duplicates:
-        told += f", {report.duplicates} met again"
-    yield f"{report.reference}  {told}, {report.made} spans"
+    again = f", {report.duplicates} met again" if report.duplicates else ""
+    yield f"{report.reference}  {report.events} events{again}, {report.made} spans"
+    if report.subagent_of is not None:
+        yield _line("ran for", report.subagent_of)
     if report.trace_id is not None and report.made:
         yield _line("trace id", report.trace_id)
     if report.start is not None and report.end is not None:

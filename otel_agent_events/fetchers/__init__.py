@@ -118,13 +118,21 @@ class Reader(Protocol):
         ...
 
 
-class Fetcher(Protocol):
-    """One platform."""
+class Readable(Protocol):
+    """What answers are read with: a fetcher, or a format of files for which nothing is fetched."""
 
     @property
     def name(self) -> str:
         """The word before the colon of a reference, and the platform's name in ids."""
         ...
+
+    def reader(self, reference: Reference) -> Reader:
+        """Make a reader for the answers of one session."""
+        ...
+
+
+class Fetcher(Readable, Protocol):
+    """One platform."""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -156,10 +164,6 @@ class Fetcher(Protocol):
 
     def ask(self, reference: Reference) -> Asking:
         """Yield the requests that fetch a session; each is answered by `send`."""
-        ...
-
-    def reader(self, reference: Reference) -> Reader:
-        """Make a reader for the answers of one session."""
         ...
 
     def recognise(self, body: JSON) -> str | None:

@@ -120,6 +120,10 @@ class Client:
             if answer.failure is not None:
                 yield answer
 
+    def mask(self, text: str) -> str:
+        """Take our own credentials out of a text."""
+        return self._connection.credentials.mask(text)
+
     def find(self, finder: Finder, reference: Reference) -> Found:
         """Ask where a session is of which only the id is known.
 
@@ -362,8 +366,13 @@ def _worth_a_retry(status: int | None) -> bool:
     return status is not None and (status == 0 or status in RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+def encoded_path(segments: tuple[str, ...]) -> str:
+    """Write the segments of a path as they stand in a URL, with a leading slash."""
+    return "".join("/" + _segment(segment) for segment in segments)
+
+
 def _path(request: Request) -> str:
-    path = "".join("/" + _segment(segment) for segment in request.path)
+    path = encoded_path(request.path)
     return f"{path}?{urlencode(request.query, errors='surrogatepass')}" if request.query else path
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from otel_agent_events.errors import ReadError, UsageError
+from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.events import value
 from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher
 from otel_agent_events.fetchers.client import integer
+from otel_agent_events.keys import changed
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from otel_agent_events.events import JSON
 
@@ -32,7 +34,9 @@ class RecordedAnswer(BaseModel):
         label: what the fetcher calls it: `events`, `agent`.
         path: of the request, encoded, with a leading slash.
         query: of the request, decoded.
-        status: of the answer; an answer that is not 200 is played, and not read.
+        status: of the answer; one that is not 200 is a failure that the fetcher could live with.
+        changed: what was taken out of the body changed these parts of it: by JSON pointer (RFC 6901), the key that each
+            had as the platform gave it. Ids are derived from that one.
     """
 
     model_config = _MODEL
@@ -42,6 +46,21 @@ class RecordedAnswer(BaseModel):
     query: dict[str, str] = {}
     status: int = 200
     body: Any = None
+    changed: dict[str, str] = {}
+
+    def answer(self) -> Answer:
+        """Give it as it was when it was recorded.
+
+        Raises:
+            ValueError: a pointer in `changed` points nowhere.
+        """
+        source = f"GET {self.path}"
+        if self.status != HTTPStatus.OK:
+            failure = FetchError(
+                f"{source} answered {self.status} when it was recorded", request=source, status=self.status
+            )
+            return Answer(label=self.label, body=None, source=source, failure=failure)
+        return Answer(label=self.label, body=_with_originals(self.body, self.changed), source=source)
 
 
 class Recording(BaseModel):
@@ -103,12 +122,11 @@ def load(content: bytes, name: str, session: Reference | None = None) -> Saved:
     if len(values) == 1 and isinstance(values[0], dict) and "recording" in values[0]:
         recording = _recording(values[0], name)
         fetcher, reference = _fetcher_of(recording, name), recording.reference
-        found = [
-            (fetcher, Answer(label=answer.label, body=answer.body, source=f"GET {answer.path}"))
-            for answer in recording.answers
-            if answer.status == 200  # noqa: PLR2004 - as HTTP has it
-        ]
-        if not found:
+        try:
+            found = [(fetcher, answer.answer()) for answer in recording.answers]
+        except ValueError as error:
+            raise ReadError(f"{name} is no recording: {error}") from None
+        if all(answer.failure is not None for _, answer in found):
             raise ReadError(f"{name} is a recording of failures: no answer in it has the status 200")
     else:
         found, strange = _recognised(values, name)
@@ -142,7 +160,31 @@ def _recording(parsed: JSON, name: str) -> Recording:
     try:
         return Recording.model_validate(parsed)
     except ValidationError as error:
-        raise ReadError(f"{name} is no recording: {_first_error(error)}") from None
+        raise ReadError(f"{name} is no recording: {first_error(error)}") from None
+
+
+def _with_originals(body: JSON, changed_parts: Mapping[str, str]) -> JSON:
+    """Give the body with the original keys of those parts of it that a recording has changed."""
+    # From the innermost one on: each is replaced within the part that holds it.
+    for pointer in sorted(changed_parts, key=lambda each: each.count("/"), reverse=True):
+        original = changed_parts[pointer]
+        if not pointer:
+            body = changed(body, original)
+            continue
+        *way, last = pointer.removeprefix("/").split("/")
+        holder = body
+        try:
+            for step in way:
+                holder = holder[_step(holder, step)]
+            place = _step(holder, last)
+            holder[place] = changed(holder[place], original)
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise ValueError(f"{pointer!r} in changed is no part of its answer") from None
+    return body
+
+
+def _step(holder: JSON, step: str) -> Any:
+    return int(step) if isinstance(holder, list) else step.replace("~1", "/").replace("~0", "~")
 
 
 def _fetcher_of(recording: Recording, name: str) -> Fetcher:
@@ -171,8 +213,7 @@ def _values(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
     values: list[JSON] = []
     decoder = json.JSONDecoder(parse_int=integer)
     try:
-        # A shell of Windows writes UTF-16 into a file.
-        text = content.decode(json.detect_encoding(content), "surrogatepass")
+        text = utf8(content).decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         return values, [f"{name} is no text in UTF-8: byte {error.start} is not"]
     at = _skip_space(text, 0)
@@ -189,6 +230,20 @@ def _values(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
         values.append(parsed)
         at = _skip_space(text, at)
     return values, [] if values else [f"{name} is empty"]
+
+
+def utf8(content: bytes) -> bytes:
+    """Give the content of a file in UTF-8 without a mark: a shell of Windows writes UTF-16 into a file.
+
+    What cannot be decoded is given as it is.
+    """
+    encoding = json.detect_encoding(content)
+    if encoding == "utf-8":
+        return content
+    try:
+        return content.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return content
 
 
 def _skip_space(text: str, at: int) -> int:
@@ -253,7 +308,8 @@ def _glimpse(body: JSON) -> str:
             return "a number"
 
 
-def _first_error(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
+    """Say the first thing that is wrong, and where, without quoting what was there."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
     return f"{first['msg']}{f' at {where}' if where else ''}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from otel_agent_events import times
@@ -30,7 +31,7 @@ from otel_agent_events.events import (
     ToolResult,
     UserMessage,
 )
-from otel_agent_events.fetchers import Answer, Connection, Request
+from otel_agent_events.fetchers import Answer, Connection, Found, Request
 from otel_agent_events.fetchers.auth import ApiKey, ClientCredentials, Credentials
 from otel_agent_events.fetchers.client import checked_base_url
 from otel_agent_events.fetchers.fields import Fields
@@ -41,14 +42,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_agent_events.events import JSON
-    from otel_agent_events.fetchers import Asking, Item
+    from otel_agent_events.fetchers import Asking, Finding, Item
 
 BASE_URL = "https://api.vectara.io"
 TOKEN_URL = "https://auth.vectara.io/oauth2/token"  # noqa: S105 - an address, not a secret
 PAGE = "100"
 """The most events that Vectara gives on one page; its default is 10 or 20, as its documents differ."""
 
-_REFUSED_PARAMETER = {400, 422}
+MOST_AGENTS = 500
+"""Agents in which a session is looked for when its agent is not named: each costs a request."""
+
+_REFUSED_PARAMETER = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 _LIMIT = re.compile(r"[a-z0-9_]{1,64}_exceeded")
 _CONFIGURATION = ("tool_configuration_name", "tool_configuration", "tool_key")
 """The names under which OpenAPI document, guide and stream sample call the configuration of a tool."""
@@ -106,6 +110,31 @@ class Vectara:
             if not page_key or page_key in asked_for:
                 return
             asked_for.add(page_key)
+            query = {**query, "page_key": page_key}
+
+    def find(self, reference: Reference) -> Finding:
+        """Look for the session in every agent that the key can list, since session keys repeat across agents."""
+        session = reference.path[-1]
+        found: list[Reference] = []
+        searched = refused = 0
+        query = {"limit": PAGE}
+        while True:
+            page = yield Request(label="agents", path=("v2", "agents"), query=query)
+            for agent in _agent_keys(page.body):
+                if searched == MOST_AGENTS:
+                    return Found(references=tuple(found), searched=_searched(searched, refused, more=True))
+                path = ("v2", "agents", agent, "sessions", session)
+                answer = yield Request(label="session", path=path, may_fail=True)
+                searched += 1
+                if answer.failure is None:
+                    found.append(Reference(self.name, (agent, session)))
+                elif answer.failure.status == HTTPStatus.FORBIDDEN:
+                    refused += 1
+                elif answer.failure.status != HTTPStatus.NOT_FOUND:
+                    raise answer.failure
+            page_key = _page_key(page.body)
+            if not page_key or page_key == query.get("page_key"):
+                return Found(references=tuple(found), searched=_searched(searched, refused, more=bool(page_key)))
             query = {**query, "page_key": page_key}
 
     def reader(self, reference: Reference) -> VectaraReader:
@@ -435,6 +464,19 @@ def _credentials(environ: Mapping[str, str]) -> Credentials:
         "Vectara wants credentials: set VECTARA_API_KEY (a Personal API key), "
         "or VECTARA_CLIENT_ID and VECTARA_CLIENT_SECRET"
     )
+
+
+def _agent_keys(body: JSON) -> list[str]:
+    match body:
+        case {"agents": list(agents)}:
+            return [key for agent in agents if isinstance(agent, dict) and (key := _first_text(agent, "key"))]
+        case _:
+            return []
+
+
+def _searched(agents: int, refused: int, *, more: bool) -> str:
+    told = f"{'the first ' if more else ''}{agents} agent{'' if agents == 1 else 's'} that this key can list"
+    return f"{told} ({refused} of them refused to tell)" if refused else told
 
 
 def _page_key(body: JSON) -> str | None:

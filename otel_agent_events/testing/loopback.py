@@ -8,13 +8,13 @@ import socket
 import sys
 import threading
 from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from otel_agent_events.fetchers.saved import Recording
@@ -57,22 +57,33 @@ class LoopbackPlatform:
     """Serve recordings on a free port of the loopback interface, as long as the `with` block lasts.
 
     Args:
-        recordings: what to play. A request is answered when its path and its query are recorded; else with a 404.
-        headers: what every request must bring, such as `{"x-api-key": "..."}`; else it is answered with a 401.
+        recordings: what to play. A request is answered when its path and its query are recorded; else with a 404. What
+            is recorded several times is played in turn; the last one stays.
+        headers: what lets a request in, such as `{"x-api-key": "..."}`, or pairs when there are several ways: one of
+            them is enough. Without any it is answered with a 401.
+        tokens: by the path of a token endpoint, the token that it gives to whoever posts there.
 
     Attributes:
         received: the requests so far, in order.
         faults: replies that are given first, one request each, by path.
     """
 
-    def __init__(self, recordings: Iterable[Recording] = (), *, headers: Mapping[str, str] | None = None) -> None:
-        self._answers: dict[tuple[str, frozenset[tuple[str, str]]], Reply] = {}
+    def __init__(
+        self,
+        recordings: Iterable[Recording] = (),
+        *,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        tokens: Mapping[str, str] | None = None,
+    ) -> None:
+        self._answers: defaultdict[tuple[str, frozenset[tuple[str, str]]], deque[Reply]] = defaultdict(deque)
         for recording in recordings:
             for answer in recording.answers:
                 body = b"" if answer.body is None else json.dumps(answer.body).encode()
                 key = (unquote(answer.path), frozenset(answer.query.items()))
-                self._answers[key] = Reply(status=answer.status, body=body)
-        self._headers = dict(headers or {})
+                # A recording has 0 where there was no answer.
+                self._answers[key].append(Reply(status=answer.status or 404, body=body))
+        self._headers = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+        self._tokens = dict(tokens or {})
         self.received: list[Received] = []
         self.faults: defaultdict[str, deque[Reply]] = defaultdict(deque)
         self._server: LoopbackServer | None = None
@@ -154,10 +165,15 @@ class LoopbackPlatform:
         path = unquote(url.path)
         if self.faults[path]:
             return self.faults[path].popleft()
-        if any(handler.headers.get(name) != told for name, told in self._headers.items()):
+        if handler.command == "POST" and path in self._tokens:
+            token = {"access_token": self._tokens[path], "token_type": "Bearer", "expires_in": 3600}
+            return Reply(body=json.dumps(token).encode())
+        if self._headers and not any(handler.headers.get(name) == told for name, told in self._headers):
             return _error(401, "This key is not known here.")
-        query = frozenset(parse_qsl(url.query, keep_blank_values=True))
-        return self._answers.get((path, query)) or _error(404, f"Nothing is recorded for {handler.path}.")
+        replies = self._answers.get((path, frozenset(parse_qsl(url.query, keep_blank_values=True))))
+        if not replies:
+            return _error(404, f"Nothing is recorded for {handler.path}.")
+        return replies.popleft() if len(replies) > 1 else replies[0]
 
 
 class LoopbackServer(ThreadingHTTPServer):

@@ -1,0 +1,427 @@
+"""Neutral events: JSON lines in our own words, for any source that there is no fetcher for (mapping.md section 10).
+
+The first line names the session, `{"session": {"id": ..., "platform": ...}}`, and each line after it is one event,
+`{"kind": ..., ...}`. Several sessions may follow one another. The models below are the format; `schema` prints them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from otel_agent_events import events, times
+from otel_agent_events.errors import ReadError
+from otel_agent_events.events import JSON, Event, Part, Session, value
+from otel_agent_events.fetchers import Answer
+from otel_agent_events.fetchers.client import parse_json
+from otel_agent_events.fetchers.saved import first_error, utf8
+from otel_agent_events.keys import Keys, shallow
+from otel_agent_events.reference import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from otel_agent_events.fetchers import Item
+
+_SESSION = "session"
+_EVENT = "event"
+_LOOKED_AT = 20
+"""So many lines are looked at to see whether a file is one of neutral events: the first ones may be broken."""
+
+
+def _a_time(written: str) -> str:
+    if times.parse(written) is None:
+        raise ValueError("this is no RFC 3339 time between 1970 and 2554, such as 2026-11-18T08:00:00.25Z")
+    return written
+
+
+Time: TypeAlias = Annotated[
+    str,
+    AfterValidator(_a_time),
+    Field(description="RFC 3339, up to nine fractional digits.", json_schema_extra={"format": "date-time"}),
+]
+Name: TypeAlias = Annotated[str, Field(min_length=1)]
+
+
+class _Line(BaseModel):
+    """What nobody here knows is kept as the event's remainder."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+
+class NeutralSession(_Line):
+    """The session that the events after it are of."""
+
+    id: Name
+    platform: Annotated[
+        str, Field(pattern="^[^:/\\s]+$", description="One word: it names the service, and goes into ids.")
+    ]
+    path: Annotated[
+        list[str] | None,
+        Field(min_length=1, description="The parts of its reference; [id] without it. Ids are derived from them."),
+    ] = None
+    agent: str | None = None
+    user: str | None = None
+    started: Time | None = None
+    model: str | None = None
+
+
+class SessionLine(_Line):
+    """The line that begins a session."""
+
+    session: NeutralSession
+
+
+class _NeutralEvent(_Line):
+    id: Annotated[str | None, Field(description="Of the record; without it the key is derived from its content.")] = (
+        None
+    )
+    type: Annotated[str | None, Field(description="The source's own word for it.")] = None
+    time: Annotated[Time | None, Field(description="When it happened: a point in time.")] = None
+    start: Annotated[Time | None, Field(description="When it began; needs an end.")] = None
+    end: Annotated[Time | None, Field(description="When it ended; its start is inferred when it is not told.")] = None
+    measurements: Annotated[
+        dict[str, int | float], Field(description="What was measured, by the source's names: latencies, token counts.")
+    ] = {}
+
+    @model_validator(mode="after")
+    def _one_way_to_say_when(self) -> _NeutralEvent:
+        if self.time is not None and (self.start is not None or self.end is not None):
+            raise ValueError("say when with time, or with start and end")
+        if self.start is not None and self.end is None:
+            raise ValueError("a start needs an end; a point in time is told with time")
+        return self
+
+
+class _Message(_NeutralEvent):
+    text: str | None = None
+    parts: Annotated[
+        list[dict[str, Any]] | None,
+        Field(
+            description="As the GenAI conventions write them: text (content), file, uri; also skill (skill_name), "
+            "structured (content, schema) and any other object with a type."
+        ),
+    ] = None
+
+    def told(self) -> tuple[Part, ...]:
+        """Give text and parts as parts."""
+        text = () if self.text is None else (events.Text(text=self.text),)
+        return (*text, *map(_part, self.parts or ()))
+
+
+class NeutralUserMessage(_Message):
+    """A person says something to the agent."""
+
+    kind: Literal["user_message"]
+    author: str | None = None
+
+    def event(self, told: _Told) -> Event:
+        """Give the event."""
+        return events.UserMessage(**told, parts=self.told(), author=self.author)
+
+
+class NeutralThinking(_NeutralEvent):
+    """The agent thinks."""
+
+    kind: Literal["thinking"]
+    text: str | None = None
+
+    def event(self, told: _Told) -> Event:
+        """Give the event."""
+        return events.Thinking(**told, text=self.text)
+
+
+class NeutralToolCall(_NeutralEvent):
+    """The agent calls a tool; the call id pairs it with its result."""
+
+    kind: Literal["tool_call"]
+    call_id: str | None = None
+    tool: str | None = None
+    tool_type: str | None = None
+    configuration: str | None = None
+    arguments: Any = None
+
+    def event(self, told: _Told) -> Event:
+        """Give the event."""
+        return events.ToolCall(
+            **told,
+            call_id=self.call_id,
+            tool=self.tool,
+            tool_type=self.tool_type,
+            configuration=self.configuration,
+            arguments=self.arguments,
+        )
+
+
+class NeutralToolResult(_NeutralEvent):
+    """A tool answers."""
+
+    kind: Literal["tool_result"]
+    call_id: str | None = None
+    tool: str | None = None
+    configuration: str | None = None
+    result: Any = None
+    error: bool | None = None
+
+    def event(self, told: _Told) -> Event:
+        """Give the event."""
+        return events.ToolResult(
+            **told,
+            call_id=self.call_id,
+            tool=self.tool,
+            configuration=self.configuration,
+            result=self.result,
+            failed=self.error,
+        )
+
+
+class NeutralAgentMessage(_Message):
+    """The agent, or a human agent, says something to the user."""
+
+    kind: Literal["agent_message"]
+    author: Literal["bot", "human"] = "bot"
+    provider: Annotated[str | None, Field(description="Who made it: `openai`. With model, the span is a chat.")] = None
+    model: str | None = None
+
+    def event(self, told: _Told) -> Event:
+        """Give the event."""
+        return events.AgentMessage(
+            **told, parts=self.told(), author=self.author, provider=self.provider, model=self.model
+        )
+
+
+class NeutralNote(_NeutralEvent):
+    """Anything else that was recorded."""
+
+    kind: Literal["note"]
+    name: Annotated[
+        str, Field(min_length=1, max_length=64, description="The name of the span: a kind of note, no content.")
+    ]
+    attributes: Annotated[dict[str, Any], Field(description="Names, counts, ids: they stay with --content none.")] = {}
+    text: str | None = None
+    failure: Annotated[
+        Literal["interrupt", "limit"] | None,
+        Field(description="It ends the turn in failure, if nothing is said after."),
+    ] = None
+
+    def event(self, told: _Told) -> Event:
+        """Give the event."""
+        content = {} if self.text is None else {"text": self.text}
+        return events.Note(**told, name=self.name, attributes=self.attributes, content=content, failure=self.failure)
+
+
+NeutralEvent: TypeAlias = Annotated[
+    NeutralUserMessage | NeutralThinking | NeutralToolCall | NeutralToolResult | NeutralAgentMessage | NeutralNote,
+    Field(discriminator="kind"),
+]
+_Told: TypeAlias = dict[str, Any]
+"""The fields that every event has, ready to be handed on."""
+
+_SESSION_LINE = TypeAdapter(SessionLine)
+_EVENT_LINE: TypeAdapter[Any] = TypeAdapter(NeutralEvent)
+_ANY_LINE: TypeAdapter[Any] = TypeAdapter(SessionLine | NeutralEvent)
+
+
+def schema() -> JSON:
+    """Give the JSON Schema of one line."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "One line of a file of neutral agent events",
+        **_ANY_LINE.json_schema(),
+    }
+
+
+# --- a file -------------------------------------------------------------------------------------------
+
+
+@value()
+class NeutralFile:
+    """One session of a file: its lines, and those that could not be read."""
+
+    reference: Reference
+    answers: tuple[Answer, ...]
+    flaws: tuple[str, ...]
+
+
+def is_neutral(content: bytes) -> bool:
+    """Say whether one of the first lines begins a session of neutral events."""
+    for line in utf8(content).split(b"\n", _LOOKED_AT)[:_LOOKED_AT]:
+        match _parsed(line):
+            case {"session": dict()}:
+                return True
+            case _:
+                pass
+    return False
+
+
+def load_neutral(content: bytes, name: str) -> list[NeutralFile]:
+    """Split a file into its sessions. A session that is begun again goes on.
+
+    Args:
+        content: JSON lines in UTF-8; empty ones count, and say nothing.
+        name: of the file, for messages.
+
+    Returns:
+        The sessions in the order in which they begin; each with what could not be read since the one before.
+
+    Raises:
+        ReadError: no line begins a session.
+    """
+    answers: dict[Reference, list[Answer]] = {}
+    flaws: dict[Reference, list[str]] = {}
+    unplaced: list[str] = []  # before the first session
+    current: Reference | None = None
+    for number, line in enumerate(utf8(content).split(b"\n"), 1):
+        if not line.strip():
+            continue
+        source = f"line {number} of {name}"
+        flaw = None
+        try:
+            body = parse_json(line)
+        except ValueError as error:
+            flaw = f"{source} is {error}; it was skipped"
+        else:
+            if isinstance(body, dict) and _SESSION in body:
+                current, flaw = _begun(body, source)
+                if current is None:
+                    unplaced.append(flaw or "")
+                    continue
+                answers.setdefault(current, []).append(Answer(label=_SESSION, body=body, source=source))
+                flaws.setdefault(current, []).extend(unplaced)
+                unplaced = []
+            elif current is None:
+                flaw = f"{source} is of no session: a line with the session comes first; it was skipped"
+            else:
+                answers[current].append(Answer(label=_EVENT, body=body, source=source))
+        if flaw is not None:
+            (unplaced if current is None else flaws[current]).append(flaw)
+    if not answers:
+        raise ReadError("; ".join(unplaced))
+    last = list(answers)[-1]
+    flaws[last].extend(unplaced)
+    return [NeutralFile(reference=each, answers=tuple(answers[each]), flaws=tuple(flaws[each])) for each in answers]
+
+
+class Neutral:
+    """The format as such: there is nothing to fetch."""
+
+    name = "neutral"
+
+    def reader(self, reference: Reference) -> NeutralReader:
+        """Make a reader for the lines of one session."""
+        return NeutralReader(reference)
+
+
+class NeutralReader:
+    """Read the lines of one session, each as an answer of its own."""
+
+    def __init__(self, reference: Reference) -> None:
+        self._session = Session(reference=reference)
+        self._keys = Keys()
+        self._told = False
+
+    @property
+    def duplicates(self) -> int:
+        """How many records were met again, and gave no event."""
+        return self._keys.duplicates
+
+    def feed(self, answer: Answer) -> Iterator[Item]:
+        """Read one line.
+
+        Raises:
+            ReadError: it is no event; says where it differs.
+        """
+        if answer.label == _SESSION:
+            self._session = _session(_SESSION_LINE.validate_python(answer.body), self._session.reference)
+            self._told = True
+            yield self._session
+            return
+        record = shallow(answer.body)
+        try:
+            line = _EVENT_LINE.validate_python(record)
+        except ValidationError as error:
+            raise ReadError(f"{answer.source} is no event: {first_error(error)}; it was skipped") from None
+        key = self._keys.claim(answer.body, line.id or None)
+        if key is not None:
+            yield _event(line, key)
+
+    def close(self) -> Iterator[Item]:
+        """Say nothing more."""
+        yield from ()
+
+
+def _begun(body: JSON, source: str) -> tuple[Reference | None, str | None]:
+    try:
+        session = _SESSION_LINE.validate_python(body).session
+    except ValidationError as error:
+        return None, f"{source} begins no session: {first_error(error)}; its events were skipped"
+    return Reference(session.platform, tuple(session.path or (session.id,))), None
+
+
+def _session(line: SessionLine, reference: Reference) -> Session:
+    told = line.session
+    stamp = times.parse(told.started)
+    rest = {**(line.model_extra or {}), **(told.model_extra or {})}
+    if stamp is not None and not stamp.exact:
+        rest["started"] = told.started
+    return Session(
+        reference=reference,
+        id=told.id,
+        agent_name=told.agent,
+        user=told.user,
+        model=told.model,
+        started=None if stamp is None else stamp.nanoseconds,
+        created_at=told.started,
+        remainder=shallow(rest) or None,
+    )
+
+
+def _event(line: Any, key: str) -> Event:
+    rest = dict(line.model_extra or {})
+    moments: dict[str, int | None] = {}
+    for name in ("time", "start", "end"):
+        stamp = times.parse(getattr(line, name))
+        moments[name] = None if stamp is None else stamp.nanoseconds
+        if stamp is not None and not stamp.exact:
+            rest[name] = getattr(line, name)
+    at = moments["time"]
+    told: _Told = {
+        "key": key,
+        "id": line.id,
+        "type": line.type,
+        "start": moments["start"] if at is None else at,
+        "end": moments["end"] if at is None else at,
+        "measurements": line.measurements,
+        "remainder": rest or None,
+    }
+    event: Event = line.event(told)
+    return event
+
+
+def _part(part: Mapping[str, JSON]) -> Part:
+    match part:
+        case {"type": "text", "content": str(text), **rest} if not rest:
+            return events.Text(text=text)
+        case {"type": "structured", "content": content, **rest} if not rest.keys() - {"schema"}:
+            schema_name = rest.get("schema")
+            if schema_name is None or isinstance(schema_name, str):
+                return events.Structured(content=content, schema=schema_name)
+        case {"type": "uri", "uri": str(uri), **rest} if _are_texts(rest, "mime_type", "modality"):
+            return events.Uri(uri=uri, mime_type=rest.get("mime_type"), modality=rest.get("modality"))
+        case {"type": "skill", "skill_name": str(name), **rest} if not rest:
+            return events.Skill(name=name)
+        case _:
+            pass
+    return events.OtherPart(content=dict(part))
+
+
+def _are_texts(rest: Mapping[str, JSON], *names: str) -> bool:
+    return rest.keys() <= set(names) and all(isinstance(each, str) for each in rest.values())
+
+
+def _parsed(line: bytes) -> JSON:
+    try:
+        return parse_json(line)
+    except ValueError:
+        return None

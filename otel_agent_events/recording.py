@@ -1,0 +1,228 @@
+"""Record a session: its raw answers in a file that replays to the same ids, with what is secret taken out."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from otel_agent_events.errors import ReadError, UsageError
+from otel_agent_events.events import Caution, Session
+from otel_agent_events.fetchers import FETCHERS
+from otel_agent_events.fetchers.client import encoded_path
+from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
+from otel_agent_events.keys import key_of
+from otel_agent_events.reference import Reference
+from otel_agent_events.scrub import Scrubber
+from otel_agent_events.settings import Settings
+from otel_agent_events.sources import Sources
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import httpx
+
+    from otel_agent_events.content import Content
+    from otel_agent_events.events import JSON
+    from otel_agent_events.fetchers import Answer, Readable
+
+
+class RecordingReport(BaseModel):
+    """What was recorded.
+
+    Attributes:
+        reference: the session, in full.
+        answers: how many answers the recording holds.
+        changed: how many records had something taken out; the recording holds their original keys.
+        warnings: what should be known of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: str
+    answers: int
+    changed: int
+    warnings: tuple[str, ...] = ()
+
+
+def record(
+    reference: str | Reference,
+    path: str | os.PathLike[str],
+    *,
+    content: Content | None = None,
+    scrubber: Scrubber | None = None,
+    base_url: str | None = None,
+    timeout: float | None = None,
+    rate: float | None = None,
+    environ: Mapping[str, str] | None = None,
+    client: httpx.Client | None = None,
+) -> RecordingReport:
+    """Fetch a session and save its raw answers as a recording, which `replay` reads and the loopback platform plays.
+
+    Requests are saved without headers. Our own credentials, and what the platform marks as its secrets, are always
+    taken out.
+
+    Args:
+        reference: `FETCHER:PATH`.
+        path: of the file; one that is there is replaced.
+        content: `scrubbed` (the default) takes out secrets as in traces, `full` leaves them in.
+        scrubber: takes out secrets by your own patterns too.
+        base_url: of the platform.
+        timeout: seconds to wait for one answer.
+        rate: the most requests a second.
+        environ: instead of the environment of this process.
+        client: does the fetching; one of our own is made without it.
+
+    Raises:
+        UsageError: the call cannot be carried out as it stands.
+        SessionError: the session could not be had to its end; nothing was written.
+    """
+    settings = Settings.here() if environ is None else Settings(environ)
+    policy = settings.content(content)
+    if policy == "none":
+        raise UsageError("a recording without contents would be none: use --content scrubbed or full")
+    asked = Reference.parse(reference) if isinstance(reference, str) else reference
+    with ExitStack() as stack:
+        sources = Sources(settings, stack, base_url=base_url, client=client, timeout=timeout, rate=rate)
+        fetcher = FETCHERS.get(asked.platform)
+        (source,) = sources.wanted(asked).open()
+        answers = list(source.answers)
+        take_out = _TakeOut(
+            names=fetcher.secrets,
+            mask=sources.client(fetcher).mask,
+            scrubber=(scrubber or Scrubber()) if policy == "scrubbed" else None,
+        )
+    try:
+        recording = recording_of(source.reference, answers, take_out)
+    except RecursionError:
+        raise ReadError(f"{source.reference}: an answer is nested too deeply to be recorded") from None
+    warnings = list(source.warnings)
+    if _keys_of(fetcher, source.reference, answers) != _keys_of(
+        fetcher, source.reference, [answer.answer() for answer in recording.answers]
+    ):
+        warnings.append("what was taken out changes ids of this session: the recording replays to other ones")
+    _write(Path(path), recording)
+    return RecordingReport(
+        reference=str(source.reference),
+        answers=len(recording.answers),
+        changed=sum(_outermost(answer.changed) for answer in recording.answers),
+        warnings=tuple(warnings),
+    )
+
+
+def recording_of(reference: Reference, answers: Sequence[Answer], take_out: Callable[[JSON], JSON]) -> Recording:
+    """Make a recording of answers, each of which has its request.
+
+    Args:
+        reference: the session, in full.
+        answers: in the order in which they came.
+        take_out: gives a value without what is secret.
+    """
+    return Recording(recording=1, session=str(reference), answers=[_recorded(answer, take_out) for answer in answers])
+
+
+def _recorded(answer: Answer, take_out: Callable[[JSON], JSON]) -> RecordedAnswer:
+    request = answer.request
+    assert request is not None  # noqa: S101 - it was asked for
+    body = take_out(answer.body)
+    return RecordedAnswer(
+        label=answer.label,
+        path=encoded_path(request.path),
+        query=take_out(dict(request.query)),
+        status=200 if answer.failure is None else answer.failure.status or 0,
+        body=body,
+        changed=dict(_changed(answer.body, body, "")),
+    )
+
+
+def _changed(before: JSON, after: JSON, pointer: str) -> Iterator[tuple[str, str]]:
+    """Find what may be a record and was changed: the answer as a whole, and every item of a list in it."""
+    pending = [(before, after, pointer, True)]
+    while pending:
+        before, after, pointer, may_be_record = pending.pop()
+        if before == after and type(before) is type(after):
+            continue
+        if may_be_record:
+            yield pointer, key_of(before)
+        match before, after:
+            case dict(), dict():
+                pending.extend(
+                    (inner, after[name], f"{pointer}/{_escaped(name)}", False)
+                    for name, inner in before.items()
+                    if name in after
+                )
+            case list(), list():
+                pending.extend(
+                    (inner, after[number], f"{pointer}/{number}", True) for number, inner in enumerate(before)
+                )
+            case _:
+                pass
+
+
+def _outermost(pointers: Mapping[str, str]) -> int:
+    """Count the records among what was changed: the items of lists that lie in no other one, else the whole answer."""
+    counted, outer = 0, None
+    for pointer in sorted(filter(None, pointers)):
+        if outer is None or not pointer.startswith(f"{outer}/"):
+            counted, outer = counted + 1, pointer
+    return counted or len(pointers)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+class _TakeOut:
+    """Take out of a value what must not be in a recording.
+
+    Args:
+        names: of members that go altogether, at any depth and in any case: the platform's own secrets.
+        mask: hides our own credentials in a text.
+        scrubber: takes out secrets by form and by name; None leaves them.
+    """
+
+    def __init__(self, *, names: Sequence[str], mask: Callable[[str], str], scrubber: Scrubber | None) -> None:
+        self._names = {name.casefold() for name in names}
+        self._mask = mask
+        self._scrubber = scrubber
+
+    def __call__(self, told: JSON) -> Any:
+        """Give the value without them."""
+        return self._masked(told if self._scrubber is None else self._scrubber.value(told))
+
+    def _masked(self, told: JSON) -> JSON:
+        if isinstance(told, str):
+            return self._mask(told)
+        if isinstance(told, dict):
+            return {
+                self._mask(name): self._masked(inner)
+                for name, inner in told.items()
+                if name.casefold() not in self._names
+            }
+        if isinstance(told, list):
+            return [self._masked(inner) for inner in told]
+        return told
+
+
+def _keys_of(readable: Readable, reference: Reference, answers: Sequence[Answer]) -> list[str]:
+    """Give the keys of the events that answers are read to."""
+    reader = readable.reader(reference)
+    items = [*(item for answer in answers for item in reader.feed(answer)), *reader.close()]
+    return [item.key for item in items if not isinstance(item, (Session, Caution))]
+
+
+def _write(path: Path, recording: Recording) -> None:
+    """Write a file that is there whole, or not at all."""
+    told = recording.model_dump(exclude_defaults=True) | {"recording": recording.recording}
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        part.write_text(json.dumps(told, indent=2) + "\n", encoding="ascii")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
