@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from otel_agent_events import demo
 from otel_agent_events.testing import LoopbackPlatform
 from tests.otlp.collectors import http_collector
+from tests.recordings import bundled
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -23,7 +23,7 @@ def run(example: str, *arguments: str, environ: dict[str, str]) -> subprocess.Co
 
 
 def test_the_replay_example_sends_a_session_and_says_so() -> None:
-    with LoopbackPlatform(demo.recordings()) as platform, http_collector() as collector:
+    with LoopbackPlatform(bundled("vectara")) as platform, http_collector() as collector:
         done = run(
             "replay_session.py",
             "vectara:support/refund_case_88",

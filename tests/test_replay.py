@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from otel_agent_events import UsageError, demo, replay
+from otel_agent_events import UsageError, replay
 from otel_agent_events.content import Policy
 from otel_agent_events.conversion import Options
 from otel_agent_events.errors import DestinationError
@@ -19,6 +19,7 @@ from otel_agent_events.scrub import Scrubber
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.generate import Generated, expected_pairs
 from tests.otlp.collectors import GrpcReply, HttpReply, free_port, grpc_collector, http_collector, partial
+from tests.recordings import bundled
 from tests.traces import DATA, lines_of, source_of, trace_from
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ pytestmark = pytest.mark.usefixtures("here")
 
 @pytest.fixture
 def platform() -> Iterator[LoopbackPlatform]:
-    with LoopbackPlatform(demo.recordings(), headers={"x-api-key": KEY}) as platform:
+    with LoopbackPlatform(bundled("vectara"), headers={"x-api-key": KEY}) as platform:
         yield platform
 
 
 def run(platform: LoopbackPlatform, *references: str, environ: dict[str, str] | None = None, **options: Any) -> Report:
     return replay(
-        references or [recording.session for recording in demo.recordings()],
+        references or [recording.session for recording in bundled("vectara")],
         base_url=platform.base_url,
         environ={"VECTARA_API_KEY": KEY, **(environ or {})},
         **options,
@@ -83,6 +84,7 @@ def test_a_report_tells_what_a_person_wants_to_know(platform: LoopbackPlatform, 
         "lost": 0,
         "warnings": (),
         "error": None,
+        "subagent_of": None,
     }
     assert len(lines_of(here / "out.jsonl")) == 5
 
@@ -95,7 +97,7 @@ def test_a_replay_twice_gives_the_same_bytes(platform: LoopbackPlatform, here: P
 
 
 def test_a_saved_answer_gives_the_same_trace_as_the_platform(platform: LoopbackPlatform, here: Path) -> None:
-    recording = demo.recordings()[0]
+    recording = bundled("vectara")[0]
     (here / "saved.json").write_text(recording.model_dump_json(), encoding="utf-8")
 
     run(platform, recording.session, to=["file:fetched"])

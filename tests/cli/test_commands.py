@@ -24,6 +24,7 @@ from otel_agent_events.plugins import Plugins
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.generate import Generated
 from tests.otlp.collectors import GrpcReply, HttpReply, free_port, grpc_collector, http_collector, partial
+from tests.recordings import INSTALLED
 from tests.traces import DATA, lines_of
 
 if TYPE_CHECKING:
@@ -168,6 +169,8 @@ SOURCES = {
     "--base-url URL": "https://api.vectara.io",
     "--session REF": "vectara:AGENT/SESSION",
     "--timeout SECONDS": "such as 30",
+    "--rate NUMBER": "such as 5",
+    "--follow-subagents": "each once",
 }
 CONVERSION = {
     "--turns": "each turn as a span",
@@ -195,7 +198,15 @@ HELP = {
         "--endpoint URL": "such as http://localhost:4318",
         "--protocol [http/protobuf|grpc]": "Of the endpoint",
     },
+    "record": {
+        "-o, --output FILE": "such as session.json",
+        "--base-url URL": "https://api.vectara.io",
+        "--timeout SECONDS": "such as 30",
+        "--rate NUMBER": "such as 5",
+        "--content [full|scrubbed]": "[default: scrubbed]",
+    },
     "fetchers": {},
+    "schema": {},
 }
 
 
@@ -218,7 +229,7 @@ def test_help_of_the_group_lists_the_commands_the_main_one_first_and_says_how_a_
     result = run("--help", width=100)
 
     listed = [line.split()[0] for line in result.stdout.partition("Commands:\n")[2].splitlines() if line[:3].strip()]
-    assert listed[:4] == ["replay", "show", "demo", "fetchers"]
+    assert listed[:6] == ["replay", "show", "record", "demo", "fetchers", "schema"]
     for option in ("--version", "-h, --help"):
         assert option in result.stdout
     assert "FETCHER:PATH" in result.stdout
@@ -410,8 +421,8 @@ def test_a_destination_where_nobody_listens_ends_with_3_and_a_hint(platform: Loo
 @pytest.mark.parametrize(
     ("arguments", "environ", "said"),
     [
-        (["jira:A/1"], {}, "'jira:A/1' is neither a file nor FETCHER:PATH; installed fetchers: vectara"),
-        (["vectara:support"], {}, "vectara:support names no session; write vectara:AGENT/SESSION"),
+        (["jira:A/1"], {}, f"'jira:A/1' is neither a file nor FETCHER:PATH; installed fetchers: {INSTALLED}"),
+        (["vectara:support/"], {}, "vectara:support/ names no session; write vectara:AGENT/SESSION"),
         (["no-such-file.json"], {}, "'no-such-file.json' is neither a file nor FETCHER:PATH"),
         (
             ["vectara:a/s"],
@@ -491,6 +502,7 @@ FACTS = {
     "lost": 0,
     "warnings": [],
     "error": None,
+    "subagent_of": None,
 }
 COUNTS = {name: FACTS[name] for name in ("made", "acknowledged", "rejected", "set_aside", "lost")}
 

@@ -11,6 +11,7 @@ from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.fetchers.saved import Saved, load, load_recording
 from otel_agent_events.reference import Reference
 from tests.fetchers.test_client import install_diary
+from tests.recordings import INSTALLED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,7 +162,8 @@ def test_a_strange_object_beside_answers_is_a_flaw() -> None:
 
     assert [body for _, _, body in told(saved)] == [FIRST, SECOND]
     assert saved.flaws == (
-        "a.json holds what is no answer of a platform known here (vectara): an object with the members 'at, status'",
+        f"a.json holds what is no answer of a platform known here ({INSTALLED}): "
+        "an object with the members 'at, status'",
     )
 
 
@@ -183,7 +185,9 @@ def test_a_strange_object_beside_answers_is_a_flaw() -> None:
     ],
 )
 def test_what_is_no_answer_at_all_is_told_and_not_quoted(strange: JSON, said: str) -> None:
-    assert refusal(written(strange)) == f"a.json holds what is no answer of a platform known here (vectara): {said}"
+    assert refusal(written(strange)) == (
+        f"a.json holds what is no answer of a platform known here ({INSTALLED}): {said}"
+    )
 
 
 # --- which session it is ------------------------------------------------------------------------------
@@ -229,7 +233,7 @@ def test_a_fetcher_of_others_recognises_its_own() -> None:
 
 
 def test_a_session_of_a_platform_that_is_not_installed_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="there is no fetcher 'chat'; installed: vectara"):
+    with pytest.raises(UsageError, match=f"there is no fetcher 'chat'; installed: {INSTALLED}"):
         load(written(FIRST), "a.json", Reference("chat", ("x",)))
 
 
@@ -261,10 +265,15 @@ def recorded(**changes: JSON) -> bytes:
     return written({"recording": 1, "session": "vectara:support/s1", "answers": ANSWERS, **changes})
 
 
-def test_a_recording_is_read_as_what_was_answered_well() -> None:
+def test_a_recording_is_read_with_the_failures_that_the_fetcher_could_live_with() -> None:
     saved = load(recorded(), "a.json")
 
-    assert told(saved) == [("events", "GET /v2/agents/support/sessions/s1/events", FIRST)]
+    assert told(saved) == [
+        ("agent", "GET /v2/agents/support", None),
+        ("events", "GET /v2/agents/support/sessions/s1/events", FIRST),
+    ]
+    (failure,) = (answer.failure for answer in saved.answers if answer.failure is not None)
+    assert str(failure) == "GET /v2/agents/support answered 403 when it was recorded"
     assert (saved.reference, saved.flaws) == (GIVEN, ())
 
 
@@ -291,7 +300,7 @@ def test_a_recording_holds_what_an_answer_may_hold() -> None:
 def test_a_recording_that_is_followed_by_something_broken_is_kept() -> None:
     saved = load(recorded() + b'\n{"rec', "a.json")
 
-    assert len(saved.answers) == 1
+    assert len(saved.answers) == 2
     assert saved.flaws[0].startswith("a.json is broken or cut off at line 2, ")
 
 
@@ -318,7 +327,7 @@ def test_the_session_that_the_user_names_is_taken_for_a_recording() -> None:
         ),
         (
             {"session": "chat:s3"},
-            "is no recording that can be read here: there is no fetcher 'chat'; installed: vectara",
+            f"is no recording that can be read here: there is no fetcher 'chat'; installed: {INSTALLED}",
         ),
         ({"session": "vectara:s3"}, "is no recording: its session is 'vectara:s3', which is not vectara:AGENT/SESSION"),
         ({"session": "vectara:a/"}, "is no recording: its session is 'vectara:a/', which is not vectara:AGENT/SESSION"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_agent_events import demo
+from otel_agent_events import testing as kit
 from otel_agent_events.content import Policy
 from otel_agent_events.conversion import Options
 from otel_agent_events.errors import FetchError, ReadError, UsageError
@@ -20,6 +20,7 @@ from otel_agent_events.reference import Reference
 from otel_agent_events.sources import Source
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from otel_agent_events.times import SECOND
+from tests.recordings import bundled
 from tests.traces import DATA, Trace, holds, leaves, source_of, told_by, trace_from, trace_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ OWN = "otel_agent_events."
 FULL = Options(policy=Policy(content="full"))
 DOCUMENTED = (DATA / "vectara" / "documented.json").read_bytes()
 EVERY_SHAPE = (DATA / "vectara" / "every_shape.json").read_bytes()
-RECORDINGS = [EVERY_SHAPE, *(recording.model_dump_json().encode() for recording in demo.recordings())]
+DEMO = bundled("vectara")
+RECORDINGS = [EVERY_SHAPE, *(recording.model_dump_json().encode() for recording in DEMO)]
 
 
 def page(*records: Any, **metadata: Any) -> bytes:
@@ -255,18 +257,8 @@ WAYS: tuple[Any, ...] = (None, 0, "odd", [], {}, True, [[{}]])
 
 
 def spoilt(value: Any, ways: tuple[Any, ...] = WAYS) -> Iterator[Any]:
-    """Give the value once for each of its parts and each way to spoil that part; leaving it out is one."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield {other: told for other, told in value.items() if other != name}
-            for each in ways:
-                yield {**value, name: each}
-            for each in spoilt(inner, ways):
-                yield {**value, name: each}
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            for each in spoilt(inner, ways):
-                yield [*value[:number], each, *value[number + 1 :]]
+    """Give the value once for each of its parts and each way to spoil that part."""
+    return (each for _, each in kit.spoilt(value, ways))
 
 
 def with_body(source: Source, label: str, body: Any, *, number: int = 0) -> Source:
@@ -559,7 +551,7 @@ def test_a_session_that_is_not_there_says_what_may_have_happened(http: httpx.Cli
 
 
 def test_the_agent_is_looked_up_once_a_run(here: Path) -> None:
-    played = demo.recordings()
+    played = DEMO
     with LoopbackPlatform(played) as platform:
         report = replay(
             [recording.session for recording in played],
@@ -574,7 +566,7 @@ def test_the_agent_is_looked_up_once_a_run(here: Path) -> None:
 
 
 def test_a_link_to_a_sub_agent_is_the_id_that_its_own_replay_gives(here: Path) -> None:
-    played = demo.recordings()
+    played = DEMO
     with LoopbackPlatform(played) as platform:
         report = replay(
             ["vectara:policies/policy_run_17"],
