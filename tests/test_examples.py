@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from otel_agent_events.testing import LoopbackPlatform
 from tests.otlp.collectors import http_collector
@@ -53,3 +56,51 @@ def test_every_example_is_listed_and_run() -> None:
     for example in EXAMPLES.glob("*.py"):
         assert f"]({example.name})" in listed
         assert example.name in Path(__file__).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the sample fetcher of somebody else beside ours, as pip does it."""
+    folder = tmp_path_factory.mktemp("acme")
+    # A copy, since building leaves files behind.
+    shutil.copytree(EXAMPLES / "acme_fetcher", folder / "source")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", folder / "installed", folder / "source"], check=True, timeout=120)
+    return folder
+
+
+def beside(acme: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    environ = {"PATH": "", "PYTHONPATH": str(acme / "installed")}
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        env=environ,
+        cwd=acme / "source",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_sample_fetcher_of_somebody_else_passes_its_own_tests(acme: Path) -> None:
+    done = beside(acme, "pytest", "-q", "-p", "no:cacheprovider", "test_acme_fetcher.py")
+
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_the_sample_fetcher_is_a_fetcher_like_ours_once_it_is_installed(acme: Path) -> None:
+    listed = beside(acme, "otel_agent_events", "fetchers")
+    replayed = beside(acme, "otel_agent_events", "replay", "ticket.json", "--to", "file:out.jsonl")
+
+    assert "acme:TICKET" in listed.stdout
+    assert "acme:T-17  5 events, 5 spans" in replayed.stdout
+    assert replayed.returncode == 0, replayed.stderr
+
+
+def test_the_sample_fetcher_has_fewer_than_100_lines() -> None:
+    lines = [
+        (EXAMPLES / "acme_fetcher" / name).read_text().splitlines() for name in ("pyproject.toml", "acme_fetcher.py")
+    ]
+
+    assert sum(map(len, lines)) < 100

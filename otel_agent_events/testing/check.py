@@ -14,7 +14,7 @@ from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.errors import FetchError, SessionError
 from otel_agent_events.events import Caution, Session
 from otel_agent_events.fetchers import Answer
-from otel_agent_events.fetchers.client import Client, Waiting, encoded_path
+from otel_agent_events.fetchers.client import Client, Limits, Waiting, encoded_path
 from otel_agent_events.fetchers.saved import Recording, load_recording
 from otel_agent_events.sources import Source
 from otel_agent_events.testing.loopback import LoopbackPlatform
@@ -93,7 +93,8 @@ def spoilt(value: JSON, ways: Sequence[Any] = WAYS, where: str = "") -> Iterator
 def _check_requests(fetcher: Fetcher, recording: Recording, environ: Mapping[str, str]) -> None:
     with LoopbackPlatform([recording]) as platform, httpx.Client(trust_env=False) as http:
         connection = fetcher.connect(environ, platform.base_url)
-        client = Client(http, connection, waiting=Waiting(sleep=lambda _: None))
+        waiting = Waiting(sleep=lambda _: None)
+        client = Client(http, connection, limits=Limits(requests=_MOST_REQUESTS), waiting=waiting)
         asked: list[_Asked] = []
         try:
             for answer in client.fetch(fetcher, recording.reference):

@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -78,7 +79,10 @@ class LoopbackPlatform:
         self._answers: defaultdict[tuple[str, frozenset[tuple[str, str]]], deque[Reply]] = defaultdict(deque)
         for recording in recordings:
             for answer in recording.answers:
-                body = b"" if answer.body is None else json.dumps(answer.body).encode()
+                # Of a failure there is no body; a good answer may be null.
+                body = (
+                    b"" if answer.body is None and answer.status != HTTPStatus.OK else json.dumps(answer.body).encode()
+                )
                 key = (unquote(answer.path), frozenset(answer.query.items()))
                 # A recording has 0 where there was no answer.
                 self._answers[key].append(Reply(status=answer.status or 404, body=body))

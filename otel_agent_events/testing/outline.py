@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_agent_events.attributes import OWN
 from otel_agent_events.content import Policy
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import Conversion, Options
+from otel_agent_events.fetchers.saved import load_recording
 from otel_agent_events.sources import Source
 from otel_agent_events.times import SECOND, written
 
@@ -21,19 +23,20 @@ if TYPE_CHECKING:
 _SHOWN = ("tool.outcome", "tool.failed", "clamped", "agent.author", "session.complete", "subagent.reference")
 
 
-def trace(fetcher: Readable, recording: Recording, options: Options | None = None) -> list[Span]:
+def trace(fetcher: Readable, recording: Recording | Path, options: Options | None = None) -> list[Span]:
     """Give the spans of a recording, the root last.
 
     Args:
         fetcher: reads it; it need not be installed.
-        recording: of one session.
+        recording: of one session, or the file that holds it.
         options: how sessions become spans; without, all contents are kept.
 
     Raises:
-        ReadError: an answer cannot be read.
-        ValueError: the recording is damaged.
+        ReadError: the file is no recording, or an answer cannot be read.
     """
     options = options or Options(policy=Policy(content="full"))
+    if isinstance(recording, Path):
+        recording = load_recording(recording.read_bytes(), recording.name)
     answers = [answer.answer() for answer in recording.answers]
     source = Source(reference=recording.reference, fetcher=fetcher, answers=answers)
     return list(Conversion(source, options, [CONVENTIONS.get(name) for name in options.conventions]).spans())
