@@ -1,20 +1,25 @@
-"""The recordings that tests play: the bundled ones, and every file in `data/`."""
+"""The recordings that tests play: the bundled ones, and every file with saved answers in `data/`."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_agent_events import demo
 from otel_agent_events.fetchers import FETCHERS
+from otel_agent_events.fetchers.saved import load, load_recording
+from otel_agent_events.reference import Reference
+from otel_agent_events.sources import Source
 from tests.traces import DATA
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from otel_agent_events.fetchers.saved import Recording
 
 INSTALLED = ", ".join(FETCHERS.names())
 """The platforms, as messages name them."""
+
+DEMO = Path(demo.__file__).parent
 
 
 def bundled(platform: str) -> list[Recording]:
@@ -23,5 +28,37 @@ def bundled(platform: str) -> list[Recording]:
 
 
 def files() -> list[Path]:
-    """Give every file with saved answers, by platform and name."""
-    return sorted(DATA.glob("*/*.json"))
+    """Give every file with saved answers: those of the demo, and those of each platform."""
+    return [*sorted(DEMO.glob("*.json")), *sorted(DATA.glob("*/*.json"))]
+
+
+def recordings(platform: str) -> list[Recording]:
+    """Give every recording of a platform, the bundled ones first; a file may hold saved answers that are none."""
+    contents = {path.name: path.read_bytes() for path in sorted((DATA / platform).glob("*.json"))}
+    recorded = {name: content for name, content in contents.items() if b'"recording"' in content}
+    return [*bundled(platform), *(load_recording(content, name) for name, content in recorded.items())]
+
+
+def opened(path: Path) -> Source:
+    """Open a file; an answer that does not name its session is given one."""
+    content = path.read_bytes()
+    platform = path.parent.name
+    session = None
+    if platform in FETCHERS.names() and b'"recording"' not in content:
+        *_, last = ("", *FETCHERS.get(platform).path)
+        missing = len(FETCHERS.get(platform).path) - 1
+        session = Reference(platform, ("",) * missing + (last.lower(),))
+    saved = load(content, path.name, session)
+    return Source(
+        reference=saved.reference, fetcher=saved.fetcher, answers=saved.answers, flaws=saved.flaws, saved=True
+    )
+
+
+def name_of(path: Path) -> str:
+    """Give a file's name within the tests: its folder and its own."""
+    return f"{path.parent.name}/{path.stem}"
+
+
+def parsed(path: Path) -> object:
+    """Parse a file."""
+    return json.loads(path.read_bytes())

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from otel_agent_events.content import Policy
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.errors import FetchError, SessionError
@@ -20,15 +21,16 @@ from otel_agent_events.sources import Source
 from otel_agent_events.testing.loopback import LoopbackPlatform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Fetcher, Item, Request
 
-WAYS: tuple[Any, ...] = (None, 7, "odd", [], {}, [[{}]])
+WAYS: tuple[Any, ...] = (None, 7, "odd", {}, [[{}]])
 """What is put in the place of a value to spoil it."""
 
 _MOST_REQUESTS = 1_000
+_FULL = Options(policy=Policy(content="full"))
 _Asked: TypeAlias = tuple[str, frozenset[tuple[str, str]]]
 
 
@@ -151,40 +153,70 @@ def _compare(expected: Sequence[Item], given: Sequence[Item], what: str) -> None
 
 
 def _pieces(answer: Answer) -> Iterator[Answer]:
-    """Give an answer as one for each of its records: those of the list that it is, or of its longest list."""
-    body = answer.body
+    """Give an answer as one for each of its records."""
+    records, whole = _list_of(answer.body)
+    if not records:
+        yield answer
+    for number, record in enumerate(records):
+        yield replace(answer, body=whole([record]), continues=answer.continues or number > 0)
+
+
+def _list_of(body: JSON) -> tuple[list[JSON], Callable[[list[JSON]], JSON]]:
+    """Give the records of an answer, and what makes an answer like it of others.
+
+    They are those of the list that it is, or of its longest list.
+    """
     if isinstance(body, list):
-        bodies: list[JSON] = [[record] for record in body]
-    elif isinstance(body, dict):
+        return body, lambda records: records
+    if isinstance(body, dict):
         lists = [name for name, inner in body.items() if isinstance(inner, list)]
         longest = max(lists, key=lambda name: len(body[name]), default=None)
-        bodies = [] if longest is None else [{**body, longest: [record]} for record in body[longest]]
-    else:
-        bodies = []
-    if not bodies:
-        yield answer
-    for number, each in enumerate(bodies):
-        yield replace(answer, body=each, continues=answer.continues or number > 0)
+        if longest is not None:
+            return body[longest], lambda records: {**body, longest: records}
+    return [], lambda _: body
 
 
 # --- spoilt values ------------------------------------------------------------------------------------
 
 
 def _spoilt_answers(recording: Recording, ways: Sequence[Any]) -> Iterator[tuple[str, list[Answer]]]:
+    """Give the answers with one value spoilt, once for each value and way.
+
+    A record is spoilt beside its neighbours, and the other answers have few records then: all would take long.
+    """
     answers = [answer.answer() for answer in recording.answers]
+    few = [_with_few(answer) for answer in answers]
     for number, answer in enumerate(answers):
         if answer.failure is not None:
             continue
-        for where, body in (*((f"itself as {each!r}", each) for each in ways), *spoilt(answer.body, ways)):
-            changed = [*answers[:number], replace(answer, body=body), *answers[number + 1 :]]
-            yield f"{where} in {answer.source}", changed
+        for each in ways:
+            yield f"{answer.source} as {each!r}", _exchanged(answers, number, each)
+        records, whole = _list_of(answer.body)
+        for where, body in spoilt(whole(records[:2]), ways) if not isinstance(answer.body, list) else ():
+            yield f"{where} in {answer.source}", _exchanged(answers, number, body)
+        for place, record in enumerate(records):
+            before, after = records[max(0, place - 1) : place], records[place + 1 : place + 2]
+            told = f"record {place} of {answer.source}"
+            for each in ways:
+                yield f"{told} as {each!r}", _exchanged(few, number, whole([*before, each, *after]))
+            for where, spoilt_record in spoilt(record, ways):
+                yield f"{where} in {told}", _exchanged(few, number, whole([*before, spoilt_record, *after]))
+
+
+def _with_few(answer: Answer) -> Answer:
+    records, whole = _list_of(answer.body)
+    return replace(answer, body=whole(records[:3])) if records else answer
+
+
+def _exchanged(answers: Sequence[Answer], number: int, body: JSON) -> list[Answer]:
+    return [*answers[:number], replace(answers[number], body=body), *answers[number + 1 :]]
 
 
 def _check_spoilt(fetcher: Fetcher, recording: Recording, answers: list[Answer], where: str) -> None:
     try:
         conversion = Conversion(
             Source(reference=recording.reference, fetcher=fetcher, answers=answers),
-            Options(),
+            _FULL,
             [CONVENTIONS.get("gen_ai")],
         )
         for _ in conversion.spans():
