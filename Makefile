@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format lock backends bench build clean
+.PHONY: demo test lint format lock outlines backends bench build clean
 
 demo: $(VENV)/ready ## Fetch the bundled sessions from a loopback platform and show them as traces
 	@$(BIN)/otel-agent-events demo
@@ -26,6 +26,9 @@ format: $(VENV)/ready
 
 backends: ## Build a real Jaeger and a real collector for the tests (needs Go, once, about ten minutes)
 	scripts/install-backends
+
+outlines: $(VENV)/ready ## Write the outlines of all recordings anew, to be looked at
+	$(BIN)/python -m tests.outlines
 
 bench: $(VENV)/ready ## Time replay of a generated session, and twice as many events
 	$(BIN)/python -m benchmarks.replay
