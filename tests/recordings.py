@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+from urllib.parse import quote, unquote
 
 from otel_agent_events import demo
 from otel_agent_events.fetchers import FETCHERS
-from otel_agent_events.fetchers.saved import load, load_recording
+from otel_agent_events.fetchers.saved import Recording, load, load_recording
 from otel_agent_events.reference import Reference
 from otel_agent_events.sources import Source
 from tests.traces import DATA
-
-if TYPE_CHECKING:
-    from otel_agent_events.fetchers.saved import Recording
 
 INSTALLED = ", ".join(FETCHERS.names())
 """The platforms, as messages name them."""
@@ -39,6 +36,35 @@ def recordings(platform: str) -> list[Recording]:
     return [*bundled(platform), *(load_recording(content, name) for name, content in recorded.items())]
 
 
+def renamed(recording: Recording, session: str) -> Recording:
+    """Give a recording under another name: in its paths, its queries and its bodies."""
+    reference = Reference.parse(session)
+    names = dict(zip(recording.reference.path, reference.path, strict=True))
+
+    def through(told: Any) -> Any:
+        match told:
+            case str():
+                return names.get(told, told)
+            case dict():
+                return {name: through(inner) for name, inner in told.items()}
+            case list():
+                return [through(inner) for inner in told]
+            case _:
+                return told
+
+    answers = [
+        answer.model_copy(
+            update={
+                "path": "/".join(quote(through(unquote(segment)), safe="") for segment in answer.path.split("/")),
+                "query": through(answer.query),
+                "body": through(answer.body),
+            }
+        )
+        for answer in recording.answers
+    ]
+    return Recording(recording=1, session=str(reference), answers=answers)
+
+
 def opened(path: Path) -> Source:
     """Open a file; an answer that does not name its session is given one."""
     content = path.read_bytes()
@@ -57,8 +83,3 @@ def opened(path: Path) -> Source:
 def name_of(path: Path) -> str:
     """Give a file's name within the tests: its folder and its own."""
     return f"{path.parent.name}/{path.stem}"
-
-
-def parsed(path: Path) -> object:
-    """Parse a file."""
-    return json.loads(path.read_bytes())

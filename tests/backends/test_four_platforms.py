@@ -7,16 +7,13 @@ import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import pytest
 
 from otel_agent_events import demo
-from otel_agent_events.fetchers.saved import Recording
-from otel_agent_events.reference import Reference
 from otel_agent_events.testing import LoopbackPlatform
 from tests.backends import servers
-from tests.recordings import bundled
+from tests.recordings import bundled, renamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,17 +26,6 @@ pytestmark = pytest.mark.backends
 SESSIONS = ["lyzr:12345/abcdef", "agora:app/agent", "hubster:conv", "vectara:agt/ase"]
 
 
-def renamed(session: str) -> Recording:
-    """Give the bundled recording of a platform under another name."""
-    reference = Reference.parse(session)
-    recording = bundled(reference.platform)[0]
-    text = recording.model_dump_json()
-    for old, new in zip(recording.reference.path, reference.path, strict=True):
-        for spelled in {old, quote(old, safe="")}:
-            text = text.replace(spelled, new)
-    return Recording.model_validate_json(text)
-
-
 @pytest.fixture
 def jaeger(tmp_path: Path) -> Iterator[Jaeger]:
     servers.require("jaeger")
@@ -48,7 +34,8 @@ def jaeger(tmp_path: Path) -> Iterator[Jaeger]:
 
 
 def test_four_platforms_are_four_traces_in_jaeger_in_one_run(jaeger: Jaeger) -> None:
-    with LoopbackPlatform(map(renamed, SESSIONS), headers=demo.HEADERS, tokens=demo.TOKENS) as platform:
+    played = [renamed(bundled(session.partition(":")[0])[0], session) for session in SESSIONS]
+    with LoopbackPlatform(played, headers=demo.HEADERS, tokens=demo.TOKENS) as platform:
         done = subprocess.run(
             [sys.executable, "-m", "otel_agent_events", "replay", *SESSIONS, "--endpoint", jaeger.otlp_http, "--json"],
             env=demo.environment(platform.base_url, {"PATH": os.environ["PATH"]}),

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_agent_events import demo, replay
 from otel_agent_events.attributes import OWN
 from otel_agent_events.content import Policy
 from otel_agent_events.conversion import Options
 from otel_agent_events.fetchers import FETCHERS
 from otel_agent_events.otlp.encode import encode
-from otel_agent_events.testing import check_fetcher, outline
+from otel_agent_events.reference import Reference
+from otel_agent_events.testing import LoopbackPlatform, check_fetcher, outline
 from tests.outlines import place
-from tests.recordings import files, name_of, opened, recordings
-from tests.traces import holds, leaves, told_by, trace_from
+from tests.recordings import bundled, files, name_of, opened, recordings, renamed
+from tests.traces import holds, leaves, lines_of, told_by, trace_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +125,23 @@ def test_spans_have_ids_of_their_own_lie_within_their_parents_and_are_never_open
                 parent = by_id[span.parent_id]
                 assert parent.start <= span.start
                 assert span.end <= parent.end
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b+c", "ada@shop.example", "日本 é", "a%2Fb", "?x=1&y#z", "..", "-", "{}"])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_names_of_any_characters_survive_the_way_to_the_platform(platform: str, name: str, here: Path) -> None:
+    parts = [f"{name}{number}" if number else name for number, _ in enumerate(FETCHERS.get(platform).path)]
+    reference = Reference(platform, tuple(parts))
+    recording = renamed(bundled(platform)[0], str(reference))
+
+    with LoopbackPlatform([recording], headers=demo.HEADERS, tokens=demo.TOKENS) as loopback:
+        report = replay([str(reference)], to=["file:out"], environ=demo.environment(loopback.base_url, {}))
+
+    (session,) = report.sessions
+    assert (session.error, report.exit_code) == (None, 0)
+    root = lines_of(here / "out")[-1]["attributes"]
+    assert root["session.id"] == parts[-1]
+    assert Reference.parse(root[f"{OWN}session.reference"]) == reference
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
