@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import secrets
-from contextlib import ExitStack
+import shutil
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +25,6 @@ from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Sources
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import httpx
@@ -86,27 +88,33 @@ def record(
     policy = settings.content(content)
     if policy == "none":
         raise UsageError("a recording without contents would be none: use --content scrubbed or full")
-    asked = Reference.parse(reference) if isinstance(reference, str) else reference
+    if rate is not None and not 0 < rate < math.inf:
+        raise UsageError(f"the rate is {rate:g}; it is a number of requests a second above 0")
+    asked = _of_a_platform(reference) if isinstance(reference, str) else reference
     with ExitStack() as stack:
         sources = Sources(settings, stack, base_url=base_url, client=client, timeout=timeout, rate=rate)
         fetcher = FETCHERS.get(asked.platform)
-        (source,) = sources.wanted(asked).open()
+        wanted = sources.wanted(asked)
+        place = _Place(path)
+        stack.callback(place.close)
+        (source,) = wanted.open()
         answers = list(source.answers)
         take_out = _TakeOut(
             names=fetcher.secrets,
             mask=sources.client(fetcher).mask,
             scrubber=(scrubber or Scrubber()) if policy == "scrubbed" else None,
         )
-    try:
-        recording = recording_of(source.reference, answers, take_out)
-    except RecursionError:
-        raise ReadError(f"{source.reference}: an answer is nested too deeply to be recorded") from None
-    warnings = list(source.warnings)
-    if _keys_of(fetcher, source.reference, answers) != _keys_of(
-        fetcher, source.reference, [answer.answer() for answer in recording.answers]
-    ):
-        warnings.append("what was taken out changes ids of this session: the recording replays to other ones")
-    _write(Path(path), recording)
+        try:
+            recording = recording_of(source.reference, answers, take_out)
+            written = _written(recording)
+        except RecursionError:
+            raise ReadError(f"{source.reference}: an answer is nested too deeply to be recorded") from None
+        warnings = list(source.warnings)
+        if _keys_of(fetcher, source.reference, answers) != _keys_of(
+            fetcher, source.reference, [answer.answer() for answer in recording.answers]
+        ):
+            warnings.append("what was taken out changes ids of this session: the recording replays to other ones")
+        place.put(written)
     return RecordingReport(
         reference=str(source.reference),
         answers=len(recording.answers),
@@ -216,13 +224,69 @@ def _keys_of(readable: Readable, reference: Reference, answers: Sequence[Answer]
     return [item.key for item in items if not isinstance(item, (Session, Caution))]
 
 
-def _write(path: Path, recording: Recording) -> None:
-    """Write a file that is there whole, or not at all."""
+def _of_a_platform(told: str) -> Reference:
+    platform, colon, _ = told.partition(":")
+    if colon and platform in FETCHERS.names():
+        return Reference.parse(told)
+    raise UsageError(
+        f"{told!r} is no session of a platform, and only those are recorded; write FETCHER:PATH, "
+        f"such as vectara:AGENT/SESSION; installed fetchers: {', '.join(FETCHERS.names())}"
+    )
+
+
+def _written(recording: Recording) -> bytes:
     told = recording.model_dump(exclude_defaults=True) | {"recording": recording.recording}
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        part.write_text(json.dumps(told, indent=2) + "\n", encoding="ascii")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    return f"{json.dumps(told, indent=2)}\n".encode("ascii")
+
+
+class _Place:
+    """A file that will be there whole, or not at all; until then one beside it stands for it.
+
+    Args:
+        path: of the file; one that is there stays until `put`. Of a link, what it points to is replaced.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._told = os.fspath(path)
+        try:
+            self._path = Path(os.path.realpath(path))
+            if self._path.exists() and not self._path.is_file():
+                raise UsageError(f"{self._told!r} cannot be written as a file: it is something else")
+            # Its name is short, so that a long one beside it is not too long with something added.
+            self._part = self._path.with_name(f".recording-{secrets.token_hex(8)}.part")
+            self._file = self._part.open("xb", buffering=0)
+        except OSError as error:
+            raise self._refusal(error) from None
+        except ValueError:  # of a NUL
+            raise UsageError(f"{self._told!r} is no path of a file") from None
+
+    def put(self, written: bytes) -> None:
+        """Write it, and put it in place.
+
+        Raises:
+            UsageError: it cannot be written; one that was there before stays.
+        """
+        rest = memoryview(written)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self._path.exists():
+                shutil.copymode(self._path, self._part)
+            self._part.replace(self._path)
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def close(self) -> None:
+        """Leave nothing beside it."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+    def _refusal(self, error: OSError) -> UsageError:
+        return UsageError(f"{self._told!r} cannot be written: {error.strerror}")

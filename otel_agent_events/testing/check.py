@@ -104,6 +104,8 @@ def _check_requests(fetcher: Fetcher, recording: Recording, environ: Mapping[str
                 asked.append(_asked(encoded_path(answer.request.path), answer.request.query))
         except FetchError as error:
             raise AssertionError(f"{recording.session} cannot be fetched from its own recording: {error}") from None
+        except Exception as error:
+            raise AssertionError(f"{recording.session}: asking for it raises {error!r}") from error
     recorded = {_asked(answer.path, answer.query) for answer in recording.answers}
     strange = [each for each in asked if each not in recorded]
     assert not strange, f"{recording.session}: asks for what is not recorded: {_shown(strange)}"  # noqa: S101
@@ -137,8 +139,11 @@ def _check_reading(fetcher: Fetcher, recording: Recording) -> None:
 
 
 def _items(fetcher: Fetcher, recording: Recording, answers: Iterable[Answer]) -> list[Item]:
-    reader = fetcher.reader(recording.reference)
-    return [*(item for answer in answers for item in reader.feed(answer)), *reader.close()]
+    try:
+        reader = fetcher.reader(recording.reference)
+        return [*(item for answer in answers for item in reader.feed(answer)), *reader.close()]
+    except Exception as error:
+        raise AssertionError(f"{recording.session}: reading it raises {error!r}") from error
 
 
 def _in_the_end(items: Sequence[Item]) -> list[Item]:
@@ -232,8 +237,14 @@ def _check_spoilt(fetcher: Fetcher, recording: Recording, answers: list[Answer],
         _ask(fetcher, recording, answers)
     except SessionError:
         pass
+    except _EndlessError as error:
+        raise AssertionError(f"{where}: {error}") from None
     except Exception as error:
         raise AssertionError(f"{where}: asking on, or recognising it, raises {error!r}") from error
+
+
+class _EndlessError(Exception):
+    """A fetcher does not come to an end."""
 
 
 def _ask(fetcher: Fetcher, recording: Recording, answers: Sequence[Answer]) -> None:
@@ -247,7 +258,8 @@ def _ask(fetcher: Fetcher, recording: Recording, answers: Sequence[Answer]) -> N
     request = next(asking, None)
     while request is not None:
         asked += 1
-        assert asked < _MOST_REQUESTS, f"it goes on asking: {_MOST_REQUESTS} requests so far"  # noqa: S101
+        if asked == _MOST_REQUESTS:
+            raise _EndlessError(f"it goes on asking: {_MOST_REQUESTS} requests so far")
         answer = by_request.get(_asked(encoded_path(request.path), request.query)) or _refusal(request)
         if answer.failure is not None and not request.may_fail:
             return
