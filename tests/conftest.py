@@ -18,10 +18,13 @@ hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, dera
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+_OF_THE_CALLER = ("OTEL_", "VECTARA_", "LYZR_", "AGORA_", "HUBSTER_")
+
+
 @pytest.fixture(autouse=True)
 def _no_variables_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("OTEL_", "VECTARA_", "LYZR_", "AGORA_", "HUBSTER_")) and not name.startswith("OTEL_AGENT_EVENTS_"):
+        if name.startswith(_OF_THE_CALLER) and not name.startswith("OTEL_AGENT_EVENTS_"):
             monkeypatch.delenv(name)
 
 
