@@ -10,7 +10,6 @@ session, is `Conversion`.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections import deque
@@ -136,7 +135,7 @@ def replay(
     plugins = [CONVENTIONS.get(name) for name in options.conventions]
     with ExitStack() as stack:
         sources = Sources(
-            settings, stack, base_url=base_url, session=session, client=client, timeout=timeout, rate=_above_zero(rate)
+            settings, stack, base_url=base_url, session=session, client=client, timeout=timeout, rate=rate
         )
         wanted = sources.resolve(references)
         if options.parent is not None and len(wanted) > 1:
@@ -183,6 +182,7 @@ def _replay_all(
     # A child's trace is the same whether it was named or followed.
     as_child = replace(options, parent=None, links=())
     met: set[Reference] = set()
+    followed_on: set[Reference] = set()
     jobs = deque(_Job(wanted, options) for wanted in named)
     while jobs:
         job = jobs.popleft()
@@ -199,12 +199,12 @@ def _replay_all(
             report, subagents = _replay_one(source, job.options, conventions, delivery)
             yield report.model_copy(update={"subagent_of": job.subagent_of})
             for child in subagents:
-                if followed is None or child in met:
+                if followed is None or child in met or child in followed_on:
                     continue
+                followed_on.add(child)
                 try:
                     jobs.append(_Job(followed.wanted(child), as_child, report.reference))
                 except UsageError as error:
-                    met.add(child)
                     told = f"{child} was not followed: {error}"
                     yield SessionReport(reference=str(child), error=told, subagent_of=report.reference)
 
@@ -309,12 +309,6 @@ def _destination(where: str | Destination, target: Endpoint | None) -> Destinati
             return FileDestination(path)
         case _:
             raise UsageError(f"there is no destination {where!r}; there are otlp, file:PATH and console")
-
-
-def _above_zero(rate: float | None) -> float | None:
-    if rate is not None and not 0 < rate < math.inf:
-        raise UsageError(f"the rate is {rate:g}; it is a number of requests a second above 0")
-    return rate
 
 
 def _from_one(revision: int) -> int:

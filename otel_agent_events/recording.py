@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import secrets
 import shutil
@@ -88,8 +87,6 @@ def record(
     policy = settings.content(content)
     if policy == "none":
         raise UsageError("a recording without contents would be none: use --content scrubbed or full")
-    if rate is not None and not 0 < rate < math.inf:
-        raise UsageError(f"the rate is {rate:g}; it is a number of requests a second above 0")
     asked = _of_a_platform(reference) if isinstance(reference, str) else reference
     with ExitStack() as stack:
         sources = Sources(settings, stack, base_url=base_url, client=client, timeout=timeout, rate=rate)

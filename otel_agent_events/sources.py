@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -70,6 +71,9 @@ class Sources:
         client: does the transport; one of our own is made without it.
         timeout: seconds to wait for one answer.
         rate: the most requests a second to one platform; None for no limit.
+
+    Raises:
+        UsageError: the rate is none.
     """
 
     def __init__(
@@ -89,6 +93,8 @@ class Sources:
         self._session = Reference.parse(session) if isinstance(session, str) else session
         self._http = client
         self._timeout = timeout
+        if rate is not None and not 0 < rate < math.inf:
+            raise UsageError(f"the rate is {rate:g}; it is a number of requests a second above 0")
         self._rate = rate
         self._clients: dict[str, Client] = {}
 

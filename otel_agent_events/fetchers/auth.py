@@ -232,4 +232,5 @@ def _can_be_sent(secret: str) -> bool:
 
 def _spellings(secret: str) -> set[str]:
     """Give the ways in which JSON and URLs write a secret."""
-    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], secret.replace("/", "\\/")}
+    escaped = json.dumps(secret)[1:-1]
+    return {secret, quote(secret, safe=""), escaped, escaped.replace("/", "\\/")}

@@ -177,6 +177,7 @@ class Client:
         began, attempt = waiting.clock(), 0
         while True:
             asked = None
+            began += self._take_turn()  # that is no time in which it was tried
             try:
                 status, headers, body = self._once(request)
                 if status == HTTPStatus.OK:
@@ -198,17 +199,18 @@ class Client:
             waiting.sleep(wait)
             attempt += 1
 
-    def _take_turn(self) -> None:
-        """Wait until the rate allows one more request."""
+    def _take_turn(self) -> float:
+        """Wait until the rate allows one more request; give the seconds that it took."""
         if self._limits.rate is None:
-            return
+            return 0.0
         now = self._waiting.clock()
-        if now < self._next_at:
-            self._waiting.sleep(self._next_at - now)
+        wait = max(self._next_at - now, 0.0)
+        if wait:
+            self._waiting.sleep(wait)
         self._next_at = max(now, self._next_at) + 1 / self._limits.rate
+        return wait
 
     def _once(self, request: Request) -> tuple[int, httpx.Headers, bytes]:
-        self._take_turn()
         try:
             with self._http.stream(
                 "GET",

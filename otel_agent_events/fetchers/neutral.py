@@ -29,6 +29,12 @@ _EVENT = "event"
 _LOOKED_AT = 20
 """So many lines are looked at to see whether a file is one of neutral events: the first ones may be broken."""
 
+_MOST_TOLD = 10
+"""Bad lines that are told one by one when no line begins a session."""
+
+_KINDS = ("user_message", "thinking", "tool_call", "tool_result", "agent_message", "note")
+_MODALITIES = ("image", "video", "audio")
+
 
 def _a_time(written: str) -> str:
     if times.parse(written) is None:
@@ -99,8 +105,9 @@ class _Message(_NeutralEvent):
     parts: Annotated[
         list[dict[str, Any]] | None,
         Field(
-            description="As the GenAI conventions write them: text (content), file, uri; also skill (skill_name), "
-            "structured (content, schema) and any other object with a type."
+            description="As the GenAI conventions write them: text (content), file (file_id, uri, name, mime_type, "
+            "size), uri (uri, mime_type, modality); also skill (skill_name), structured (content, schema) and any "
+            "other object with a type."
         ),
     ] = None
 
@@ -118,7 +125,8 @@ class NeutralUserMessage(_Message):
 
     def event(self, told: _Told) -> Event:
         """Give the event."""
-        return events.UserMessage(**told, parts=self.told(), author=self.author)
+        parts = tuple(_with_schema(part) for part in self.told())
+        return events.UserMessage(**told, parts=parts, author=self.author)
 
 
 class NeutralThinking(_NeutralEvent):
@@ -143,9 +151,9 @@ class NeutralToolCall(_NeutralEvent):
     arguments: Any = None
 
     def event(self, told: _Told) -> Event:
-        """Give the event."""
+        """Give the event. Its span ends with the result, so that an end of its own is kept beside it."""
         return events.ToolCall(
-            **told,
+            **_with_rest(told, {} if self.end is None else {"end": self.end}),
             call_id=self.call_id,
             tool=self.tool,
             tool_type=self.tool_type,
@@ -185,9 +193,18 @@ class NeutralAgentMessage(_Message):
     model: str | None = None
 
     def event(self, told: _Told) -> Event:
-        """Give the event."""
+        """Give the event. Provider and model make a chat together; one of them alone is kept beside it."""
+        named = {"provider": self.provider, "model": self.model}
+        alone = {} if all(named.values()) else {name: each for name, each in named.items() if each is not None}
+        parts = self.told()
+        first = next((part for part in parts if isinstance(part, events.Structured)), None)
         return events.AgentMessage(
-            **told, parts=self.told(), author=self.author, provider=self.provider, model=self.model
+            **_with_rest(told, alone),
+            # A span holds the schema of the first one only.
+            parts=tuple(part if part is first else _with_schema(part) for part in parts),
+            author=self.author,
+            provider=self.provider,
+            model=self.model,
         )
 
 
@@ -208,7 +225,14 @@ class NeutralNote(_NeutralEvent):
     def event(self, told: _Told) -> Event:
         """Give the event."""
         content = {} if self.text is None else {"text": self.text}
-        return events.Note(**told, name=self.name, attributes=self.attributes, content=content, failure=self.failure)
+        hidden = {name: each for name, each in self.attributes.items() if name in content}  # the text has its name
+        return events.Note(
+            **_with_rest(told, {"attributes": hidden} if hidden else {}),
+            name=self.name,
+            attributes={name: each for name, each in self.attributes.items() if name not in content},
+            content=content,
+            failure=self.failure,
+        )
 
 
 NeutralEvent: TypeAlias = Annotated[
@@ -247,11 +271,9 @@ class NeutralFile:
 def is_neutral(content: bytes) -> bool:
     """Say whether one of the first lines begins a session of neutral events."""
     for line in utf8(content).split(b"\n", _LOOKED_AT)[:_LOOKED_AT]:
-        match _parsed(line):
-            case {"session": dict()}:
-                return True
-            case _:
-                pass
+        body = _parsed(line)
+        if _begins_session(body) and isinstance(body[_SESSION], dict):
+            return True
     return False
 
 
@@ -282,7 +304,7 @@ def load_neutral(content: bytes, name: str) -> list[NeutralFile]:
         except ValueError as error:
             flaw = f"{source} is {error}; it was skipped"
         else:
-            if isinstance(body, dict) and _SESSION in body:
+            if _begins_session(body):
                 current, flaw = _begun(body, source)
                 if current is None:
                     unplaced.append(flaw or "")
@@ -297,7 +319,8 @@ def load_neutral(content: bytes, name: str) -> list[NeutralFile]:
         if flaw is not None:
             (unplaced if current is None else flaws[current]).append(flaw)
     if not answers:
-        raise ReadError("; ".join(unplaced))
+        more = len(unplaced) - _MOST_TOLD
+        raise ReadError("; ".join([*unplaced[:_MOST_TOLD], *([f"and {more} more of this kind"] if more > 0 else [])]))
     last = list(answers)[-1]
     flaws[last].extend(unplaced)
     return [NeutralFile(reference=each, answers=tuple(answers[each]), flaws=tuple(flaws[each])) for each in answers]
@@ -319,7 +342,6 @@ class NeutralReader:
     def __init__(self, reference: Reference) -> None:
         self._session = Session(reference=reference)
         self._keys = Keys()
-        self._told = False
 
     @property
     def duplicates(self) -> int:
@@ -333,15 +355,14 @@ class NeutralReader:
             ReadError: it is no event; says where it differs.
         """
         if answer.label == _SESSION:
-            self._session = _session(_SESSION_LINE.validate_python(answer.body), self._session.reference)
-            self._told = True
+            self._session = _session(_SESSION_LINE.validate_python(answer.body), self._session)
             yield self._session
             return
         record = shallow(answer.body)
         try:
             line = _EVENT_LINE.validate_python(record)
         except ValidationError as error:
-            raise ReadError(f"{answer.source} is no event: {first_error(error)}; it was skipped") from None
+            raise ReadError(f"{answer.source} is no event: {_why(error)}; it was skipped") from None
         key = self._keys.claim(answer.body, line.id or None)
         if key is not None:
             yield _event(line, key)
@@ -355,24 +376,45 @@ def _begun(body: JSON, source: str) -> tuple[Reference | None, str | None]:
     try:
         session = _SESSION_LINE.validate_python(body).session
     except ValidationError as error:
-        return None, f"{source} begins no session: {first_error(error)}; its events were skipped"
+        return None, f"{source} begins no session: {_why(error)}; its events were skipped"
     return Reference(session.platform, tuple(session.path or (session.id,))), None
 
 
-def _session(line: SessionLine, reference: Reference) -> Session:
+def _begins_session(body: JSON) -> bool:
+    """An event may have a field of this name as well."""
+    return isinstance(body, dict) and _SESSION in body and body.get("kind") not in _KINDS
+
+
+def _why(error: ValidationError) -> str:
+    """Say what is wrong with a line, without quoting what was there."""
+    match error.errors(include_url=False, include_input=False)[0]["type"]:
+        case "union_tag_not_found":
+            return "it has no kind"
+        case "union_tag_invalid":
+            return f"its kind is none of {', '.join(_KINDS)}"
+        case "model_attributes_type":
+            return "it is no JSON object"
+        case _:
+            return first_error(error).removeprefix("Value error, ")
+
+
+def _session(line: SessionLine, known: Session) -> Session:
+    """Give what is known of the session by now: a line that lets it go on may leave out what was said before."""
     told = line.session
     stamp = times.parse(told.started)
-    rest = {**(line.model_extra or {}), **(told.model_extra or {})}
-    if stamp is not None and not stamp.exact:
-        rest["started"] = told.started
+    rest = {**(known.remainder or {}), **(line.model_extra or {}), **(told.model_extra or {})}
+    if stamp is not None:
+        rest.pop("started", None)
+        if not stamp.exact:
+            rest["started"] = told.started
     return Session(
-        reference=reference,
+        reference=known.reference,
         id=told.id,
-        agent_name=told.agent,
-        user=told.user,
-        model=told.model,
-        started=None if stamp is None else stamp.nanoseconds,
-        created_at=told.started,
+        agent_name=known.agent_name if told.agent is None else told.agent,
+        user=known.user if told.user is None else told.user,
+        model=known.model if told.model is None else told.model,
+        started=known.started if stamp is None else stamp.nanoseconds,
+        created_at=known.created_at if told.started is None else told.started,
         remainder=shallow(rest) or None,
     )
 
@@ -399,6 +441,18 @@ def _event(line: Any, key: str) -> Event:
     return event
 
 
+def _with_rest(told: _Told, more: Mapping[str, JSON]) -> _Told:
+    """Keep more of the line in the remainder."""
+    return {**told, "remainder": {**(told["remainder"] or {}), **more}} if more else told
+
+
+def _with_schema(part: Part) -> Part:
+    """Give a part as it was written where no attribute would hold the name of its schema."""
+    if isinstance(part, events.Structured) and part.schema is not None:
+        return events.OtherPart(content={"type": part.type, "content": part.content, "schema": part.schema})
+    return part
+
+
 def _part(part: Mapping[str, JSON]) -> Part:
     match part:
         case {"type": "text", "content": str(text), **rest} if not rest:
@@ -409,11 +463,25 @@ def _part(part: Mapping[str, JSON]) -> Part:
                 return events.Structured(content=content, schema=schema_name)
         case {"type": "uri", "uri": str(uri), **rest} if _are_texts(rest, "mime_type", "modality"):
             return events.Uri(uri=uri, mime_type=rest.get("mime_type"), modality=rest.get("modality"))
+        case {"type": "file", **rest} if _is_file(rest):
+            return events.File(**{name: each for name, each in rest.items() if name != "modality"})
         case {"type": "skill", "skill_name": str(name), **rest} if not rest:
             return events.Skill(name=name)
         case _:
             pass
     return events.OtherPart(content=dict(part))
+
+
+def _is_file(rest: Mapping[str, JSON]) -> bool:
+    """Say whether a file has nothing else to it; its modality is told by its type, or it is something else."""
+    texts = {name: each for name, each in rest.items() if name != "size"}
+    size = rest.get("size", 0)
+    if not _are_texts(texts, "file_id", "uri", "name", "mime_type", "modality") or type(size) is not int:
+        return False
+    family = rest.get("mime_type", "").partition("/")[0]
+    return rest.get("modality", "document") == (family if family in _MODALITIES else "document") or (
+        "modality" not in rest
+    )
 
 
 def _are_texts(rest: Mapping[str, JSON], *names: str) -> bool:

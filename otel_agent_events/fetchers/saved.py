@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _MODEL = ConfigDict(frozen=True, extra="forbid")
 _MOST_STRANGE = 3
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _MOST_NAMES = 8
 _MOST_NAME = 40
 
@@ -171,20 +173,31 @@ def _with_originals(body: JSON, changed_parts: Mapping[str, str]) -> JSON:
         if not pointer:
             body = changed(body, original)
             continue
-        *way, last = pointer.removeprefix("/").split("/")
-        holder = body
         try:
-            for step in way:
-                holder = holder[_step(holder, step)]
-            place = _step(holder, last)
+            holder, place = _place_of(body, pointer)
             holder[place] = changed(holder[place], original)
         except (KeyError, IndexError, TypeError, ValueError):
             raise ValueError(f"{pointer!r} in changed is no part of its answer") from None
     return body
 
 
+def _place_of(body: JSON, pointer: str) -> tuple[JSON, Any]:
+    """Find what holds the part to which a pointer points, and where in it."""
+    start, *way = pointer.split("/")
+    if start:
+        raise ValueError(pointer)  # it does not begin with a slash
+    holder = body
+    for step in way[:-1]:
+        holder = holder[_step(holder, step)]
+    return holder, _step(holder, way[-1])
+
+
 def _step(holder: JSON, step: str) -> Any:
-    return int(step) if isinstance(holder, list) else step.replace("~1", "/").replace("~0", "~")
+    if not isinstance(holder, list):
+        return step.replace("~1", "/").replace("~0", "~")
+    if not _NUMBER.fullmatch(step):
+        raise ValueError(step)
+    return int(step)
 
 
 def _fetcher_of(recording: Recording, name: str) -> Fetcher:

@@ -104,7 +104,7 @@ class Vectara:
             if answer.failure is not None:
                 if "include_hidden" not in query or answer.failure.status not in _REFUSED_PARAMETER:
                     raise answer.failure
-                del query["include_hidden"]
+                query = {name: told for name, told in query.items() if name != "include_hidden"}
                 continue
             page_key = _page_key(answer.body)
             if not page_key or page_key in asked_for:
@@ -118,9 +118,14 @@ class Vectara:
         found: list[Reference] = []
         searched = refused = 0
         query = {"limit": PAGE}
+        met: set[str] = set()
+        asked_for = {""}
         while True:
             page = yield Request(label="agents", path=("v2", "agents"), query=query)
             for agent in _agent_keys(page.body):
+                if agent in met:
+                    continue
+                met.add(agent)
                 if searched == MOST_AGENTS:
                     return Found(references=tuple(found), searched=_searched(searched, refused, more=True))
                 path = ("v2", "agents", agent, "sessions", session)
@@ -133,8 +138,9 @@ class Vectara:
                 elif answer.failure.status != HTTPStatus.NOT_FOUND:
                     raise answer.failure
             page_key = _page_key(page.body)
-            if not page_key or page_key == query.get("page_key"):
+            if not page_key or page_key in asked_for:
                 return Found(references=tuple(found), searched=_searched(searched, refused, more=bool(page_key)))
+            asked_for.add(page_key)
             query = {**query, "page_key": page_key}
 
     def reader(self, reference: Reference) -> VectaraReader:
