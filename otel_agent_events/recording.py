@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +16,7 @@ from otel_agent_events.fetchers.client import encoded_path
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
 from otel_agent_events.keys import key_of
 from otel_agent_events.reference import Reference
+from otel_agent_events.replacement import Replacement
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Sources
@@ -92,8 +90,8 @@ def record(
         sources = Sources(settings, stack, base_url=base_url, client=client, timeout=timeout, rate=rate)
         fetcher = FETCHERS.get(asked.platform)
         wanted = sources.wanted(asked)
-        place = _Place(path)
-        stack.callback(place.close)
+        file = Replacement(path)
+        stack.callback(file.abandon)
         (source,) = wanted.open()
         answers = list(source.answers)
         take_out = _TakeOut(
@@ -111,7 +109,7 @@ def record(
             fetcher, source.reference, [answer.answer() for answer in recording.answers]
         ):
             warnings.append("what was taken out changes ids of this session: the recording replays to other ones")
-        place.put(written)
+        _put(file, written, path)
     return RecordingReport(
         reference=str(source.reference),
         answers=len(recording.answers),
@@ -236,54 +234,9 @@ def _written(recording: Recording) -> bytes:
     return f"{json.dumps(told, indent=2)}\n".encode("ascii")
 
 
-class _Place:
-    """A file that will be there whole, or not at all; until then one beside it stands for it.
-
-    Args:
-        path: of the file; one that is there stays until `put`. Of a link, what it points to is replaced.
-
-    Raises:
-        UsageError: it cannot be written there.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._told = os.fspath(path)
-        try:
-            self._path = Path(os.path.realpath(path))
-            if self._path.exists() and not self._path.is_file():
-                raise UsageError(f"{self._told!r} cannot be written as a file: it is something else")
-            # Its name is short, so that a long one beside it is not too long with something added.
-            self._part = self._path.with_name(f".recording-{secrets.token_hex(8)}.part")
-            self._file = self._part.open("xb", buffering=0)
-        except OSError as error:
-            raise self._refusal(error) from None
-        except ValueError:  # of a NUL
-            raise UsageError(f"{self._told!r} is no path of a file") from None
-
-    def put(self, written: bytes) -> None:
-        """Write it, and put it in place.
-
-        Raises:
-            UsageError: it cannot be written; one that was there before stays.
-        """
-        rest = memoryview(written)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-            os.fsync(self._file.fileno())
-            self._file.close()
-            if self._path.exists():
-                shutil.copymode(self._path, self._part)
-            self._part.replace(self._path)
-        except OSError as error:
-            raise self._refusal(error) from None
-
-    def close(self) -> None:
-        """Leave nothing beside it."""
-        with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            self._part.unlink(missing_ok=True)
-
-    def _refusal(self, error: OSError) -> UsageError:
-        return UsageError(f"{self._told!r} cannot be written: {error.strerror}")
+def _put(file: Replacement, written: bytes, path: str | os.PathLike[str]) -> None:
+    try:
+        file.write(written)
+        file.put()
+    except OSError as error:
+        raise UsageError(f"{os.fspath(path)!r} cannot be written: {error.strerror}") from None

@@ -59,7 +59,7 @@ class _Line(BaseModel):
 class NeutralSession(_Line):
     """The session that the events after it are of."""
 
-    id: Name
+    id: Annotated[Name, Field(description="It becomes session.id and gen_ai.conversation.id.")]
     platform: Annotated[
         str, Field(pattern="^[^:/\\s]+$", description="One word: it names the service, and goes into ids.")
     ]
@@ -67,10 +67,10 @@ class NeutralSession(_Line):
         list[str] | None,
         Field(min_length=1, description="The parts of its reference; [id] without it. Ids are derived from them."),
     ] = None
-    agent: str | None = None
-    user: str | None = None
-    started: Time | None = None
-    model: str | None = None
+    agent: Annotated[str | None, Field(description="The agent's name; it is in the name of the root span.")] = None
+    user: Annotated[str | None, Field(description="The user's id.")] = None
+    started: Annotated[Time | None, Field(description="When the session was opened.")] = None
+    model: Annotated[str | None, Field(description="The one model that the agent is configured with.")] = None
 
 
 class SessionLine(_Line):
@@ -144,11 +144,11 @@ class NeutralToolCall(_NeutralEvent):
     """The agent calls a tool; the call id pairs it with its result."""
 
     kind: Literal["tool_call"]
-    call_id: str | None = None
-    tool: str | None = None
-    tool_type: str | None = None
-    configuration: str | None = None
-    arguments: Any = None
+    call_id: Annotated[str | None, Field(description="Pairs it with its result; without it nothing is paired.")] = None
+    tool: Annotated[str | None, Field(description="The tool's name.")] = None
+    tool_type: Annotated[str | None, Field(description="As the GenAI conventions have it: function, datastore.")] = None
+    configuration: Annotated[str | None, Field(description="The name under which the tool is set up.")] = None
+    arguments: Annotated[Any, Field(description="Any JSON value.")] = None
 
     def event(self, told: _Told) -> Event:
         """Give the event. Its span ends with the result, so that an end of its own is kept beside it."""
@@ -166,11 +166,11 @@ class NeutralToolResult(_NeutralEvent):
     """A tool answers."""
 
     kind: Literal["tool_result"]
-    call_id: str | None = None
-    tool: str | None = None
-    configuration: str | None = None
-    result: Any = None
-    error: bool | None = None
+    call_id: Annotated[str | None, Field(description="That of the call.")] = None
+    tool: Annotated[str | None, Field(description="The tool's name, when the call does not tell it.")] = None
+    configuration: Annotated[str | None, Field(description="The name under which the tool is set up.")] = None
+    result: Annotated[Any, Field(description="Any JSON value; of a failed call, what went wrong.")] = None
+    error: Annotated[bool | None, Field(description="Whether the call failed.")] = None
 
     def event(self, told: _Told) -> Event:
         """Give the event."""
@@ -190,7 +190,7 @@ class NeutralAgentMessage(_Message):
     kind: Literal["agent_message"]
     author: Literal["bot", "human"] = "bot"
     provider: Annotated[str | None, Field(description="Who made it: `openai`. With model, the span is a chat.")] = None
-    model: str | None = None
+    model: Annotated[str | None, Field(description="Which model made it.")] = None
 
     def event(self, told: _Told) -> Event:
         """Give the event. Provider and model make a chat together; one of them alone is kept beside it."""
@@ -226,8 +226,11 @@ class NeutralNote(_NeutralEvent):
         """Give the event."""
         content = {} if self.text is None else {"text": self.text}
         hidden = {name: each for name, each in self.attributes.items() if name in content}  # the text has its name
+        rest: dict[str, JSON] = {"attributes": hidden} if hidden else {}
+        if self.failure is not None:  # a span tells that it failed, and not which of the two it was
+            rest["failure"] = self.failure
         return events.Note(
-            **_with_rest(told, {"attributes": hidden} if hidden else {}),
+            **_with_rest(told, rest),
             name=self.name,
             attributes={name: each for name, each in self.attributes.items() if name not in content},
             content=content,

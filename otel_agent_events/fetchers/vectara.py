@@ -6,40 +6,23 @@ other; where they do, every spelling is read. Events come in the order in which 
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from otel_agent_events import times
 from otel_agent_events.errors import ReadError, UsageError
-from otel_agent_events.events import (
-    AgentMessage,
-    Caution,
-    ContextUsage,
-    Event,
-    Note,
-    OtherPart,
-    Part,
-    Session,
-    Skill,
-    Structured,
-    Subagent,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-    UserMessage,
-)
+from otel_agent_events.events import Caution, ContextUsage, Event, Note, Session
 from otel_agent_events.fetchers import Answer, Connection, Found, Request
 from otel_agent_events.fetchers.auth import ApiKey, ClientCredentials, Credentials
 from otel_agent_events.fetchers.client import checked_base_url
 from otel_agent_events.fetchers.fields import Fields
+from otel_agent_events.fetchers.vectara_events import event_of
 from otel_agent_events.keys import Keys, shallow
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Asking, Finding, Item
@@ -53,9 +36,6 @@ MOST_AGENTS = 500
 """Agents in which a session is looked for when its agent is not named: each costs a request."""
 
 _REFUSED_PARAMETER = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
-_LIMIT = re.compile(r"[a-z0-9_]{1,64}_exceeded")
-_CONFIGURATION = ("tool_configuration_name", "tool_configuration", "tool_key")
-"""The names under which OpenAPI document, guide and stream sample call the configuration of a tool."""
 
 
 class Vectara:
@@ -330,128 +310,7 @@ class VectaraReader:
         at = fields.nanoseconds("created_at")
         fields.drop("session_key", self._session.id)
         self._strangers += isinstance(record.get("session_key"), str) and record["session_key"] != self._session.id
-        type_ = fields.name("type")
-        common: _Common = {"key": key, "id": fields.name("id"), "type": type_, "end": at}
-        read = _READERS.get(type_ or "")
-        if read is not None:
-            return read(self, fields, common)
-        if type_ is not None and _LIMIT.fullmatch(type_):
-            return _limit(self, fields, common)
-        return Note(**common, start=at, remainder=fields.rest())
-
-    def subagent(self, configuration: str | None, result: JSON) -> Subagent | None:
-        """A sub-agent's result names the session that it ran; its agent is told by the tool's configuration."""
-        agent = self._subagents.get(configuration or "")
-        match result:
-            case {"session_key": str(session)} if agent and session:
-                return Subagent(reference=Reference("vectara", (agent, session)))
-            case _:
-                return None
-
-
-# --- one record of each type --------------------------------------------------------------------------
-
-_Common: TypeAlias = dict[str, Any]
-"""The fields that every event has, ready to be handed on: key, id, type, and the stamp as `end`."""
-
-_Read: TypeAlias = "Callable[[VectaraReader, Fields, _Common], Event]"
-
-
-def _input_message(_: VectaraReader, fields: Fields, common: _Common) -> Event:
-    parts = tuple(map(_part, fields.listed("messages") or ()))
-    return UserMessage(**common, start=common["end"], parts=parts, remainder=fields.rest())
-
-
-def _thinking(_: VectaraReader, fields: Fields, common: _Common) -> Event:
-    return Thinking(**common, text=fields.text("content"), remainder=fields.rest())
-
-
-def _agent_output(_: VectaraReader, fields: Fields, common: _Common) -> Event:
-    text = fields.text("content")
-    parts = () if text is None else (Text(text=text),)
-    return AgentMessage(**common, parts=parts, remainder=fields.rest())
-
-
-def _structured_output(_: VectaraReader, fields: Fields, common: _Common) -> Event:
-    content = fields.value("content")
-    parts = () if content is None else (Structured(content=content, schema=fields.name("schema_name")),)
-    return AgentMessage(**common, parts=parts, remainder=fields.rest())
-
-
-def _tool_input(_: VectaraReader, fields: Fields, common: _Common) -> Event:
-    return ToolCall(
-        **common,
-        start=common["end"],
-        call_id=fields.name("tool_call_id"),
-        tool=fields.name("tool_name"),
-        configuration=fields.name(*_CONFIGURATION),
-        arguments=fields.value("tool_input", "parameters"),
-        remainder=fields.rest(),
-    )
-
-
-def _tool_output(reader: VectaraReader, fields: Fields, common: _Common) -> Event:
-    configuration = fields.name(*_CONFIGURATION)
-    result = fields.value("tool_output", "result")
-    return ToolResult(
-        **common,
-        start=common["end"],
-        call_id=fields.name("tool_call_id"),
-        tool=fields.name("tool_name"),
-        configuration=configuration,
-        result=result,
-        failed=fields.flag("error"),
-        subagent=reader.subagent(configuration, result),
-        remainder=fields.rest(),
-    )
-
-
-def _note(
-    *,
-    names: tuple[str, ...] = (),
-    counts: tuple[str, ...] = (),
-    contents: tuple[str, ...] = (),
-    failure: Literal["interrupt", "limit"] | None = None,
-) -> _Read:
-    """Make a reader for a record that is a note: which fields are names and counts, and which somebody wrote."""
-
-    def read(_: VectaraReader, fields: Fields, common: _Common) -> Event:
-        attributes = {name: fields.text(name) for name in names} | {name: fields.integer(name) for name in counts}
-        content = {name: fields.value(name) for name in contents}
-        return Note(
-            **common,
-            start=common["end"],
-            name=common["type"],
-            attributes={name: told for name, told in attributes.items() if told is not None},
-            content={name: told for name, told in content.items() if told is not None},
-            failure=failure,
-            remainder=fields.rest(),
-        )
-
-    return read
-
-
-_limit = _note(counts=("context_limit", "actual_tokens", "transition_limit"), contents=("message",), failure="limit")
-
-_READERS: Mapping[str, _Read] = {
-    "input_message": _input_message,
-    "thinking": _thinking,
-    "tool_input": _tool_input,
-    "tool_output": _tool_output,
-    "agent_output": _agent_output,
-    "structured_output": _structured_output,
-    "skill_load": _note(names=("skill_name",), contents=("content",)),
-    "artifact_upload": _note(contents=("artifacts",)),
-    "image_read": _note(names=("artifact_id",), contents=("detail",)),
-    "step_transition": _note(names=("from_step", "to_step"), contents=("content",)),
-    "compaction": _note(
-        names=("summary_key",), counts=("turns_compacted", "events_compacted"), contents=("summary_text",)
-    ),
-    "context_limit_exceeded": _limit,
-    "step_transition_limit_exceeded": _limit,
-    "session_interrupted": _note(failure="interrupt"),
-}
-"""How each of the 14 types of the SDK's `AgentEvent` is read; any other one is kept as `unknown_event`."""
+        return event_of(key, fields, at, self._subagents)
 
 
 def _credentials(environ: Mapping[str, str]) -> Credentials:
@@ -496,16 +355,6 @@ def _page_key(body: JSON) -> str | None:
             return None
         case _:
             return ""
-
-
-def _part(message: JSON) -> Part:
-    match message:
-        case {"type": "text", "content": str(text), **rest} if not rest:
-            return Text(text=text)
-        case {"type": "skill", "skill_name": str(name), **rest} if not rest:
-            return Skill(name=name)
-        case _:
-            return OtherPart(content=message)
 
 
 def _context(usage: JSON) -> ContextUsage | None:

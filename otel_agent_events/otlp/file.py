@@ -11,15 +11,12 @@ import io
 import json
 import os
 import re
-import secrets
-import shutil
 from abc import ABC, abstractmethod
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otel_agent_events.errors import DestinationError, UsageError
 from otel_agent_events.otlp import SCHEMA_URL, Outcome
+from otel_agent_events.replacement import Replacement
 from otel_agent_events.spans import SCOPE_NAME, SCOPE_VERSION
 
 if TYPE_CHECKING:
@@ -113,17 +110,7 @@ class FileDestination(_LinesDestination):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self.name = f"file:{os.fspath(path)}"
-        self._size = 0  # bytes of the batches that were written whole
-        # A link stays, and what it points to is replaced.
-        self._path = Path(os.path.realpath(path))
-        # Its name is short, so that a long one beside it is not too long with something added.
-        self._part = self._path.with_name(f".otlp-{secrets.token_hex(8)}.part")
-        if self._path.exists() and not self._path.is_file():
-            raise UsageError(f"{os.fspath(path)!r} cannot be written as a file: it is something else")
-        try:
-            self._file = self._part.open("xb", buffering=0)
-        except OSError as error:
-            raise UsageError(f"{os.fspath(path)!r} cannot be written: {error.strerror}") from error
+        self._file = Replacement(path)
 
     def close(self) -> None:
         """Put the file in place.
@@ -135,37 +122,24 @@ class FileDestination(_LinesDestination):
         """
         if self._file.closed:
             return
-        if not self._size:
+        if not self._file.size:
             self.abandon()
             return
         try:
-            self._file.truncate(self._size)
-            os.fsync(self._file.fileno())
-            self._file.close()
-            if self._path.exists():
-                shutil.copymode(self._path, self._part)
-            self._part.replace(self._path)
+            self._file.put()
         except OSError as error:
-            self.abandon()
             self.failure = DestinationError(f"{self.name} cannot be put in place: {error.strerror}")
             raise self.failure from error
 
     def abandon(self) -> None:
         """Take away what was written; a file that was there before stays as it is."""
-        with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            self._part.unlink(missing_ok=True)
+        self._file.abandon()
 
     def _write(self, lines: str) -> None:
-        written = lines.encode()
-        rest = memoryview(written)
         try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            self._file.write(lines.encode())
         except OSError as error:
             raise DestinationError(f"{self.name} cannot be written any further: {error.strerror}") from error
-        self._size += len(written)
 
 
 class ConsoleDestination(_LinesDestination):
