@@ -10,18 +10,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from otel_agent_events import replay
 from otel_agent_events.cli import main
-from otel_agent_events.fetchers import neutral
+from otel_agent_events.fetchers import neutral_lines
 from tests.traces import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-LINE: TypeAdapter[Any] = TypeAdapter(neutral.SessionLine | neutral.NeutralEvent)
+LINE: TypeAdapter[Any] = TypeAdapter(neutral_lines.SessionLine | neutral_lines.NeutralEvent)
 EVERY_KIND = (DATA / "neutral" / "every_kind.jsonl").read_text(encoding="utf-8").splitlines()
 MODELS = (
-    neutral.SessionLine, neutral.NeutralSession, neutral.NeutralUserMessage, neutral.NeutralThinking,
-    neutral.NeutralToolCall, neutral.NeutralToolResult, neutral.NeutralAgentMessage, neutral.NeutralNote,
+    neutral_lines.SessionLine, neutral_lines.NeutralSession, neutral_lines.NeutralUserMessage, neutral_lines.NeutralThinking,
+    neutral_lines.NeutralToolCall, neutral_lines.NeutralToolResult, neutral_lines.NeutralAgentMessage, neutral_lines.NeutralNote,
 )  # fmt: skip
 PLAIN = {"kind", "text", "author", "session"}
 """Fields that need no description: their names, or those of their values, say it."""
@@ -103,7 +103,7 @@ def test_the_schema_is_one_json_object_in_the_current_draft() -> None:
 
     assert told["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert told["title"] == "One line of a file of neutral agent events"
-    assert told == neutral.schema()
+    assert told == neutral_lines.schema()
 
 
 def test_everything_that_it_refers_to_is_in_it_and_nothing_else() -> None:
