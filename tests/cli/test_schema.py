@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 LINE: TypeAdapter[Any] = TypeAdapter(neutral_lines.SessionLine | neutral_lines.NeutralEvent)
 EVERY_KIND = (DATA / "neutral" / "every_kind.jsonl").read_text(encoding="utf-8").splitlines()
 MODELS = (
-    neutral_lines.SessionLine, neutral_lines.NeutralSession, neutral_lines.NeutralUserMessage, neutral_lines.NeutralThinking,
-    neutral_lines.NeutralToolCall, neutral_lines.NeutralToolResult, neutral_lines.NeutralAgentMessage, neutral_lines.NeutralNote,
-)  # fmt: skip
+    neutral_lines.SessionLine,
+    neutral_lines.NeutralSession,
+    neutral_lines.NeutralUserMessage,
+    neutral_lines.NeutralThinking,
+    neutral_lines.NeutralToolCall,
+    neutral_lines.NeutralToolResult,
+    neutral_lines.NeutralAgentMessage,
+    neutral_lines.NeutralNote,
+)
 PLAIN = {"kind", "text", "author", "session"}
 """Fields that need no description: their names, or those of their values, say it."""
 
