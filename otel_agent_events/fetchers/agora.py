@@ -17,12 +17,12 @@ from otel_agent_events.fetchers.agora_events import entry_event, error_note, tur
 from otel_agent_events.fetchers.agora_turns import (
     Place,
     Turn,
+    counts_pages,
     current,
     in_order,
     is_number,
     lay,
     names_further,
-    pagination_of,
     read_turn,
 )
 from otel_agent_events.fetchers.agora_windows import Windows
@@ -49,8 +49,8 @@ _GONE = (
     "a history exists only while the agent runs, turns are kept for 7 days, and the words of a finished call are "
     "only in a stored history notification (event 103)"
 )
-_EARLIEST = 10**9
-"""A smaller number is no time of a call, in whatever unit; the documented sample has 123."""
+_MOST_BARREN = 3
+"""Pages in a row without a turn that is new, after which no further one is asked for although it is counted."""
 
 _Kind: TypeAlias = Literal["contents", "turns", "errors"]
 _NOTIFIED: Mapping[float, _Kind | None] = {101: None, 102: None, 103: "contents", 110: "errors", 112: "turns"}
@@ -94,7 +94,7 @@ class Agora:
         if gone is not None and gone.status != _NOT_FOUND:
             raise gone
         known: set[str] = set()
-        page = 1
+        page, barren = 1, 0
         while True:
             query = {"page_index": str(page), "page_size": PAGE_SIZE}
             answer = yield Request(label="turns", path=(*path, "turns"), query=query, may_fail=True)
@@ -102,7 +102,9 @@ class Agora:
             if gone is not None and page == 1 and not turns:
                 raise gone
             new = {_turn_id(turn) for turn in turns} - known
-            if not new or not names_further(answer.body, page):
+            barren = 0 if new else barren + 1
+            most = _MOST_BARREN if counts_pages(answer.body) else 1
+            if barren == most or not names_further(answer.body, page):
                 return
             known |= new
             page += 1
@@ -208,7 +210,8 @@ class AgoraReader:
         """Lay the turns on the entries; give the session and all its events."""
         self._settle()
         turns = in_order(read_turn(record, self._agent) for record in self._turns)
-        places = lay([_role(entry.record) for entry in self._windows.entries], turns)
+        roles = [_role(entry.record) for entry in self._windows.entries]
+        places = {} if self._lacks_turns() else lay(roles, turns, whole_from=self._windows.whole_from)
         yield self._session()
         yield from self._cautions(turns, places)
         yield from self._entries(turns, places)
@@ -333,9 +336,13 @@ class AgoraReader:
         return None if key is None else told.pop(key)
 
     def _cut_short(self) -> bool:
-        """Say whether turns are known to be missing."""
-        named = [names_further(body, number) for number, body in enumerate(self._pages, 1) if pagination_of(body)]
+        """Say whether turns are known to be missing: no page that is here says that it is the last."""
+        named = [names_further(body, number) for number, body in enumerate(self._pages, 1)]
         return (bool(named) and all(named)) or key_of(True) in self._facts.get("is_truncated", {})  # noqa: FBT003
+
+    def _lacks_turns(self) -> bool:
+        """Say whether the last turn of the call may be missing, from which on turns are laid."""
+        return self._cut_short() or any(answer.label == "turns" for answer in self._failures)
 
     def _cautions(self, turns: Sequence[Turn], places: Mapping[int, object]) -> Iterator[Caution]:
         for answer in self._failures:
@@ -351,9 +358,10 @@ class AgoraReader:
             )
         wanted = len(current(turns))
         if len(places) < wanted and self._windows.entries:
+            why = ": the last one may be missing" if self._lacks_turns() else ""
             yield Caution(
-                message=f"of {wanted} turns, {len(places)} could be laid on entries of the history; the others are "
-                "notes at its end"
+                message=f"of {wanted} turns, {len(places)} could be laid on entries of the history{why}; the others "
+                "are notes at its end"
             )
         if not self._windows.entries and turns and not self._failures:
             yield Caution(message=f"there is no history: the trace has turns and no words; {_GONE}")
@@ -393,7 +401,8 @@ def _role(record: JSON) -> str | None:
 
 
 def _is_time(number: JSON) -> bool:
-    return is_number(number) and number >= _EARLIEST and times.epoch_by_size(number) is not None
+    """A zero is a number that nobody has set."""
+    return is_number(number) and number > 0 and times.epoch_by_size(number) is not None
 
 
 # --- answers ------------------------------------------------------------------------------------------

@@ -265,17 +265,22 @@ def current(turns: Sequence[Turn]) -> list[int]:
     return found[::-1]
 
 
-def lay(roles: Sequence[str | None], turns: Sequence[Turn]) -> dict[int, Place]:
+def lay(roles: Sequence[str | None], turns: Sequence[Turn], *, whole_from: int = 0) -> dict[int, Place]:
     """Lay turns on entries, from the last backwards.
 
     Args:
         roles: of the entries; what is neither `user` nor `assistant` belongs to no turn, and is passed over.
-        turns: in order.
+        turns: in order. The last one is the last of the call: else nobody knows where to begin.
+        whole_from: the position before which entries are known to be missing; nothing is laid there.
 
     Returns:
         By the position of a turn, that of its entries. A turn that is missing here fits nowhere, or takes none.
     """
-    spoken = [(position, role) for position, role in enumerate(roles) if role in {"user", "assistant"}]
+    spoken = [
+        (position, role)
+        for position, role in enumerate(roles)
+        if position >= whole_from and role in {"user", "assistant"}
+    ]
     waiting = current(turns)
     if spoken and waiting and spoken[-1][1] == "user" and turns[waiting[-1]].ended_by == "ok":
         spoken.pop()  # the beginning of a turn that has not ended yet
@@ -298,10 +303,9 @@ def lay(roles: Sequence[str | None], turns: Sequence[Turn]) -> dict[int, Place]:
 # --- pages --------------------------------------------------------------------------------------------
 
 
-def pagination_of(page: JSON) -> dict[str, JSON]:
-    """Give what a page of turns says of pages; nothing when it does not."""
-    pagination = page.get("pagination") if isinstance(page, dict) else None
-    return pagination if isinstance(pagination, dict) else {}
+def counts_pages(page: JSON) -> bool:
+    """Say whether a page tells how many there are."""
+    return is_number(_pagination_of(page).get("total_pages"))
 
 
 def names_further(page: JSON, number: int) -> bool:
@@ -311,7 +315,7 @@ def names_further(page: JSON, number: int) -> bool:
         page: the answer.
         number: its own, as far as we know; what the page says of it counts more.
     """
-    pagination = pagination_of(page)
+    pagination = _pagination_of(page)
     index, total = pagination.get("page_index"), pagination.get("total_pages")
     last = pagination.get("is_last_page")
     if last is True:
@@ -319,3 +323,8 @@ def names_further(page: JSON, number: int) -> bool:
     if is_number(total):
         return (index if is_number(index) else number) < total
     return last is False
+
+
+def _pagination_of(page: JSON) -> dict[str, JSON]:
+    """Give what a page of turns says of pages; nothing when it does not."""
+    return _inner(page, "pagination") if isinstance(page, dict) else {}

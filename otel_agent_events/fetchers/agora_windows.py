@@ -43,12 +43,14 @@ class Windows:
         entries: all entries so far, in order.
         duplicates: how many were met again.
         gaps: how often a window had nothing in common with those before it.
+        whole_from: the position of the first entry after the last gap.
     """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.duplicates = 0
         self.gaps = 0
+        self.whole_from = 0
         self._longest = 0
 
     def add(self, records: Iterable[JSON]) -> None:
@@ -75,7 +77,9 @@ class Windows:
             earlier = (*before.earlier, before.record["content"])
             self.entries[-1] = replace(window[changed], earlier=earlier)
             overlap = changed + 1
-        self.gaps += not overlap
+        if not overlap:
+            self.gaps += 1
+            self.whole_from = len(self.entries)
         self.duplicates += overlap
         self.entries += window[overlap:]
 

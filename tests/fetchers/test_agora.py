@@ -124,17 +124,27 @@ def test_the_documented_sample_is_a_message_of_each_side() -> None:
     assert [span.name for span in trace.spans] == ["user_message", "agent_output", "invoke_agent"]
     assert trace.root.attributes[f"{OWN}session.reference"] == "agora:/xxxx"
     assert trace.root.attributes["session.id"] == "xxxx"
-    assert trace.warnings == ["no record has a time, so all times are invented, beginning in 1970"]
+    assert trace.warnings == []
     assert trace.root.attributes["gen_ai.provider.name"] == "agora"
     assert "gen_ai.agent.id" not in trace.root.attributes
     assert trace.root.resource.attributes["service.name"] == "agora"
 
 
-def test_a_start_that_is_too_small_to_be_a_time_is_kept_beside() -> None:
+def test_entries_without_times_step_on_from_the_start_of_the_call() -> None:
     trace = trace_of(content_of("documented"))
 
-    assert json.loads(str(trace.root.attributes[f"{OWN}session.raw"])) == {"start_ts": 123, "status": "RUNNING"}
-    assert f"{OWN}session.created_at" not in trace.root.attributes
+    assert [span.start for span in trace.spans[:2]] == [123_000_001_000, 123_000_002_000]
+    assert all(span.attributes[f"{OWN}timing"] == "synthetic" for span in trace.spans)
+    assert trace.root.attributes[f"{OWN}session.created_at"] == "123"
+    assert json.loads(str(trace.root.attributes[f"{OWN}session.raw"])) == {"status": "RUNNING"}
+
+
+@pytest.mark.parametrize("start_ts", [0, -1, "123", True, None, 10**30])
+def test_a_start_that_is_no_time_is_kept_beside(start_ts: Any) -> None:
+    items, _ = read(answer("history", history(user("a"), start_ts=start_ts)))
+
+    assert (session_of(items).started, session_of(items).created_at) == (None, None)
+    assert session_of(items).remainder == {"status": "RUNNING", "start_ts": start_ts}
 
 
 def test_a_saved_history_is_given_its_project_by_the_session_option() -> None:
@@ -602,14 +612,60 @@ def test_turns_without_a_list_cost_the_times_and_not_the_history(body: Any) -> N
         read(answer("turns", body))
 
 
+def unlaid(count: int) -> str:
+    return (
+        f"of {count} turns, 0 could be laid on entries of the history: the last one may be missing; the others are "
+        "notes at its end"
+    )
+
+
 def test_the_last_page_that_is_here_names_a_further_one() -> None:
     page = turns(turn(1, "greeting", 0, 10), pagination={"page_index": 1, "total_pages": 2, "is_last_page": False})
     items, _ = read(answer("history", history(agent("Hi."))), answer("turns", page))
 
     assert session_of(items).complete is False
     assert cautions_of(items) == [
-        "the platform says that there are more turns than these, and did not give them: the trace lacks some"
+        unlaid(1),
+        "the platform says that there are more turns than these, and did not give them: the trace lacks some",
     ]
+
+
+def test_nothing_is_laid_when_the_last_turns_are_missing() -> None:
+    first = turns(turn(1, "voice_input", 0, 10), pagination={"page_index": 1, "total_pages": 2})
+    items, _ = read(answer("history", history(user("a"), agent("b"), user("c"), agent("d"))), answer("turns", first))
+
+    assert [event.start for event in events_of(items)[:4]] == [None] * 4
+    assert [type(event) for event in events_of(items)[4:]] == [Note]
+
+
+def test_a_last_page_that_says_nothing_of_pages_is_the_last() -> None:
+    pages = (
+        turns(turn(1, "greeting", 0, 10), pagination={"page_index": 1, "is_last_page": False}),
+        turns(turn(2, "greeting", 20, 30)),
+    )
+    items, _ = read(answer("history", history(agent("a"), agent("b"))), *(answer("turns", page) for page in pages))
+
+    assert session_of(items).complete is True
+    assert [from_start(event.start) for event in events_of(items)] == [0, 20]
+
+
+def test_nothing_is_laid_before_a_gap_between_two_polls() -> None:
+    laid = turns(*(turn(number, "voice_input", number * 100, number * 100 + 10) for number in (1, 2, 3)))
+    polls = (history(user("a"), agent("b")), history(user("e"), agent("f")))
+    items, _ = read(*(answer("history", each) for each in polls), answer("turns", laid))
+
+    entries, notes = events_of(items)[:4], events_of(items)[4:]
+    assert [event.start if event.start is None else from_start(event.start) for event in entries] == [
+        None,
+        None,
+        300,
+        300,
+    ]
+    assert [from_start(note.start) for note in notes] == [100, 200]
+    assert (
+        cautions_of(items)[-1]
+        == "of 3 turns, 1 could be laid on entries of the history; the others are notes at its end"
+    )
 
 
 # --- windows ------------------------------------------------------------------------------------------
@@ -810,11 +866,12 @@ def test_notifications_may_stand_line_by_line_in_a_file() -> None:
 
 
 def test_a_notification_that_is_cut_says_so() -> None:
-    trace = trace_of(content_of("notifications"))
+    trace = trace_of(content_of("notifications").replace(b'"is_truncated": false', b'"is_truncated": true'))
 
     assert trace.root.attributes[f"{OWN}session.complete"] is False
     assert trace.warnings == [
-        "the platform says that there are more turns than these, and did not give them: the trace lacks some"
+        unlaid(2),
+        "the platform says that there are more turns than these, and did not give them: the trace lacks some",
     ]
 
 
@@ -991,22 +1048,38 @@ def test_turns_that_repeat_end_the_paging_and_are_told(http: httpx.Client) -> No
     with LoopbackPlatform([play(history(agent("Hi.")), again, again, again)]) as platform:
         trace = fetched(platform, http)
 
-    assert len(platform.asked) == 3
-    assert (trace.events, trace.duplicates) == (1, 1)
+    assert len(platform.asked) == 5
+    assert (trace.events, trace.duplicates) == (2, 2)
     assert trace.warnings == [
-        "the platform says that there are more turns than these, and did not give them: the trace lacks some"
+        unlaid(1),
+        "the platform says that there are more turns than these, and did not give them: the trace lacks some",
     ]
     assert trace.root.attributes[f"{OWN}session.complete"] is False
+
+
+def test_pages_that_are_counted_are_all_asked_for_even_behind_an_empty_one(http: httpx.Client) -> None:
+    pages = (
+        page(2, index=1, total_pages=3),
+        turns(pagination={"page_index": 2, "total_pages": 3}),
+        page(1, index=3, total_pages=3),
+    )
+    with LoopbackPlatform([play(history(agent("Hi."), agent("Ho.")), *pages)]) as platform:
+        trace = fetched(platform, http)
+
+    assert len(platform.asked) == 4
+    assert trace.warnings == []
+    assert [span.attributes[f"{OWN}detail.turn_id"] for span in trace.spans[:2]] == [1, 2]
 
 
 def test_a_later_page_that_fails_costs_its_turns_only(http: httpx.Client) -> None:
     with LoopbackPlatform([play(history(agent("Hi.")), page(1, index=1, total_pages=2))]) as platform:
         trace = fetched(platform, http)
 
-    (warning,) = trace.warnings
+    warning, unlaid = trace.warnings
     assert "turns?page_index=2&page_size=50 answered 404 Not Found" in warning
     assert warning.endswith("; the trace lacks the turns of this page and of those after it")
-    assert trace.named("agent_output").attributes[f"{OWN}detail.turn_id"] == 1
+    assert unlaid.startswith("of 1 turns, 0 could be laid on entries of the history: the last one may be missing")
+    assert trace.named("agora_turn").attributes[f"{OWN}note.turn_id"] == 1
     assert trace.root.attributes[f"{OWN}session.complete"] is False
 
 
