@@ -49,6 +49,9 @@ _GONE = (
     "a history exists only while the agent runs, turns are kept for 7 days, and the words of a finished call are "
     "only in a stored history notification (event 103)"
 )
+_MOST_PAGES = 1_000
+"""Pages of turns that are asked for: a call of 50 000 turns."""
+
 _MOST_BARREN = 3
 """Pages in a row without a turn that is new, after which no further one is asked for although it is counted."""
 
@@ -104,7 +107,7 @@ class Agora:
             new = {_turn_id(turn) for turn in turns} - known
             barren = 0 if new else barren + 1
             most = _MOST_BARREN if counts_pages(answer.body) else 1
-            if barren == most or not names_further(answer.body, page):
+            if barren == most or page == _MOST_PAGES or not names_further(answer.body, page):
                 return
             known |= new
             page += 1
@@ -116,7 +119,7 @@ class Agora:
     def recognise(self, body: JSON) -> str | None:
         """Tell a history, a page of turns and a notification by their members."""
         match body:
-            case {"productId": 17, "eventType": _, "payload": _}:
+            case {"productId": product, "eventType": _, "payload": _} if is_number(product):
                 return "notification"
             case {"contents": list(), **rest} if not rest.keys().isdisjoint({"agent_id", "start_ts", "status"}):
                 return "history"
@@ -129,6 +132,8 @@ class Agora:
         """Take the agent from any answer; none of them tells the App ID."""
         for answer in answers:
             match answer.body:
+                case {"productId": product} if product != PRODUCT:
+                    pass
                 case {"agent_id": str(agent)} | {"payload": {"agent_id": str(agent)}} if agent:
                     return "", agent
                 case _:
@@ -179,6 +184,7 @@ class AgoraReader:
         self._failures: list[Answer] = []
         self._unread: list[str] = []  # pages of turns without turns, by source
         self._strangers = 0  # answers that name another agent
+        self._foreign = 0  # notifications of other products
 
     @property
     def duplicates(self) -> int:
@@ -236,9 +242,13 @@ class AgoraReader:
         self._take_records(_listed(body, kind), kind, continues=answer.continues)
 
     def _take_notification(self, answer: Answer, body: Mapping[str, JSON]) -> None:
+        product = body.get("productId")
+        if is_number(product) and product != PRODUCT:
+            self._foreign += not answer.continues
+            return
         notice = _notice(body)
         event, payload = body.get("eventType"), body.get("payload")
-        known = _NOTIFIED if body.get("productId") == PRODUCT else {}
+        known = _NOTIFIED if product == PRODUCT else {}
         kind = known.get(event) if is_number(event) else None
         if (
             not is_number(event)
@@ -351,6 +361,11 @@ class AgoraReader:
             yield Caution(message=f"{source} holds no list of turns; the trace lacks the times of the turns")
         if self._strangers:
             yield Caution(message=f"of these answers, {self._strangers} name another agent than {self._agent!r}")
+        if self._foreign:
+            yield Caution(
+                message=f"{self._foreign} of the notifications are of other products (productId is not {PRODUCT}), and "
+                "were not read"
+            )
         if self._windows.gaps:
             yield Caution(
                 message=f"{self._windows.gaps} of the histories had no entry in common with those before it: entries "

@@ -206,7 +206,7 @@ class _Message:
 
 
 def _read_message(message: Mapping[str, JSON]) -> _Message:
-    """Read a message; one of another type, or without what its type is about, is a part as a whole.
+    """Read a message; one of another type, or without what its type is about, is a part as a whole, and a rest as well.
 
     Args:
         message: the member `message` of an activity. One that has no type is read as a text.
@@ -215,7 +215,7 @@ def _read_message(message: Mapping[str, JSON]) -> _Message:
     type_ = fields.name("type")
     parts = tuple(_parts(fields, (type_ or "text").casefold()))
     if not parts:
-        return _Message(type=type_, parts=(OtherPart(content=message),), command=False, rest=None)
+        return _Message(type=type_, parts=(OtherPart(content=message),), command=False, rest=message)
     command = any(isinstance(part, Text) and part.text.startswith(_COMMAND) for part in parts)
     return _Message(type=type_, parts=parts, command=command, rest=fields.rest())
 

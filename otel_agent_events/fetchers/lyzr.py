@@ -61,7 +61,7 @@ _RANKS = {"user": 0, "assistant": 2}
 """By role, the place of a message among records of the same time; an activity has the one between."""
 
 _AMIDST = 1
-_OBJECT_ID = re.compile(r"([0-9a-f]{8})(?:[0-9a-fx]{16}|[0-9a-f]{4,11}x{4,11})", re.ASCII | re.IGNORECASE)
+_OBJECT_ID = re.compile(r"([0-9a-f]{8})(?:[0-9a-fx]{16}|[0-9a-f]{0,15}x{1,16})", re.ASCII | re.IGNORECASE)
 """An id that MongoDB made; its first 8 digits are seconds since 1970. Documented ones end in `x`, and are shorter."""
 
 _FIRST_OBJECT_ID = 1_230_768_000
@@ -140,10 +140,10 @@ class Lyzr:
     def recognise(self, body: JSON) -> str | None:
         """Tell a list of activities and one of messages by the members of their records."""
         match body:
-            case list(records) | {"activities": list(records)} | {"history": list(records)} if records:
+            case list(records) | {"activities": list(records)}:
                 return next(filter(None, map(_label_of, records)), None)
-            case {"history": []}:
-                return _HISTORY
+            case {"history": list(records)}:
+                return next(filter(None, map(_label_of, records)), _HISTORY)
             case _:
                 return None
 
@@ -416,6 +416,9 @@ def _stamp(told: JSON) -> times.Stamp | None:
     One that no span can be seen to tell is not exact, and so is kept beside.
     """
     match told:
+        case str() if _DIGITS.fullmatch(told):
+            stamp = times.epoch_by_size(int(told))
+            return None if stamp is None else times.Stamp(stamp.nanoseconds, exact=False)
         case str():
             return times.parse(told)
         case {"$date": {"$numberLong": str(digits)}} if _DIGITS.fullmatch(digits):

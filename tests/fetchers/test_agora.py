@@ -820,7 +820,6 @@ def test_a_notification_of_an_unknown_type_is_a_note_whole_and_once() -> None:
         notification(1, 103, {"contents": 7}),
         notification(1, [103], {"contents": []}),
         notification(1, type_=True, payload={}),
-        notification(1, 103, {"contents": []}, productId=1),
         notification(1, 103, {"contents": []}, productId=[17]),
         {"noticeId": 7},
         {},
@@ -831,6 +830,19 @@ def test_a_notification_that_cannot_be_read_is_a_note_whole(body: Any) -> None:
 
     (note,) = events_of(items)
     assert note.remainder == body
+
+
+def test_a_notification_of_another_product_is_not_read_and_told() -> None:
+    foreign = notification(1, 103, {"agent_id": "other", "contents": [user("not ours")]}, productId=1)
+    ours = notification(2, 103, {"agent_id": "A", "contents": [user("ours")]})
+
+    items, _ = read(answer("notification", foreign), answer("notification", ours))
+
+    assert len(events_of(items)) == 1
+    assert cautions_of(items) == [
+        "1 of the notifications are of other products (productId is not 17), and were not read",
+    ]
+    assert Agora().identify([answer("notification", foreign), answer("notification", ours)]) == ("", "A")
 
 
 def test_a_notification_that_is_no_object_is_a_read_error() -> None:
@@ -917,7 +929,8 @@ def test_answers_are_recognised_by_their_members() -> None:
     assert agora.recognise({"contents": [], "start_ts": 1}) == "history"
     assert agora.recognise({"turns": []}) == "turns"
     assert agora.recognise(notification(1, 103, {})) == "notification"
-    assert agora.recognise(notification(1, 103, {}, productId=1)) is None
+    assert agora.recognise(notification(1, 103, {}, productId=1)) == "notification"
+    assert agora.recognise(notification(1, 103, {}, productId="17")) is None
     others: tuple[Any, ...] = (
         [],
         {},
@@ -1045,11 +1058,11 @@ def test_one_page_is_enough(last: Any, http: httpx.Client) -> None:
 
 def test_turns_that_repeat_end_the_paging_and_are_told(http: httpx.Client) -> None:
     again = page(1, index=1, total_pages=99, is_last_page=False)
-    with LoopbackPlatform([play(history(agent("Hi.")), again, again, again)]) as platform:
+    with LoopbackPlatform([play(history(agent("Hi.")), again, again, again, again)]) as platform:
         trace = fetched(platform, http)
 
     assert len(platform.asked) == 5
-    assert (trace.events, trace.duplicates) == (2, 2)
+    assert (trace.events, trace.duplicates) == (2, 3)
     assert trace.warnings == [
         unlaid(1),
         "the platform says that there are more turns than these, and did not give them: the trace lacks some",
