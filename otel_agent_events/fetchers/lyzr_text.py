@@ -22,21 +22,32 @@ _MARK = re.compile(
     re.MULTILINE,
 )
 
-_QUOTATION = re.compile('`{3,}|(?<!\\\\)"|[“„«\u2018「]')
+_QUOTATION = re.compile("`{3,}|~{3,}|\"{3}|'{3}|(?<!\\\\)[\"'`]|[“„«\u2039\u2018「]")
 """What may open a quotation."""
 
 _NEXT = {
-    "`": re.compile(r"`{3,}"),
+    "```": re.compile(r"`{3,}"),
+    "~~~": re.compile(r"~{3,}"),
+    '"""': re.compile(r'"{3}'),
+    "'''": re.compile(r"'{3}"),
     '"': re.compile(r"(?<!\\)\""),
+    "'": re.compile(r"(?<!\\)'(?!\w)"),  # before a letter it is an apostrophe
+    "`": re.compile(r"(?<!\\)`"),
     "“": re.compile("[“”]"),
     "„": re.compile("[„“”]"),
     "«": re.compile("[«»]"),
+    "\u2039": re.compile("[\u2039\u203a]"),
     "\u2018": re.compile("\u2018|\u2019(?!\\w)"),  # before a letter it is an apostrophe
     "「": re.compile("[「」]"),
 }
 """By what opens a quotation, what ends it; or shows, as it opens one itself, that the first was a stray."""
 
-_BEFORE_OPENING = "([{:,"
+_STRAIGHT = "\"'`"
+"""Marks that are the same on both sides: what stands around one tells which it is."""
+
+_FENCES = ("```", "~~~")
+_TRIPLE = ('"""', "'''")
+_BEFORE_OPENING = "([{:,="
 _AFTER_CLOSING = ".,;:!?)]}"
 
 
@@ -107,24 +118,33 @@ def _with_quotations_hidden(text: str) -> str:
 
 def _end_of_quotation(text: str, sign: re.Match[str]) -> int | None:
     """Say where the quotation ends that begins with this sign; None when none begins there."""
-    kind = sign[0][0]
-    if kind == '"' and not _opens(text, sign.start()):
+    kind = sign[0][:3]
+    if kind in _STRAIGHT and not _opens(text, sign.start()):
         return None
     end = _NEXT[kind].search(text, sign.end())
     if end is None:
         return None
-    match kind:
-        case '"':
-            # Before closing punctuation it does not open, although it stands after a colon or a comma.
-            stray = _opens(text, end.start()) and text[end.end()] not in _AFTER_CLOSING
-        case "`":
-            stray = text[end.end() : end.end() + 1].isalnum()  # the language of the code that begins there
-        case _:
-            stray = end[0] == kind
+    if kind in _FENCES:
+        stray = text[end.end() : end.end() + 1].isalnum()  # the language of the code that begins there
+    elif kind in _STRAIGHT:
+        # Before closing punctuation it does not open, although it stands after a colon or a comma.
+        after = text[end.end() : end.end() + 1]
+        stray = _opens(text, end.start()) and not after.isspace() and after not in _AFTER_CLOSING
+    else:
+        stray = end[0] == kind and kind not in _TRIPLE
     return None if stray else end.end()
 
 
 def _opens(text: str, at: int) -> bool:
-    """Say whether a double quotation mark stands where one opens a quotation."""
+    """Say whether a straight quotation mark stands where one opens a quotation: at the end of a line it may."""
     before, after = text[at - 1 : at], text[at + 1 : at + 2]
-    return (not before or before.isspace() or before in _BEFORE_OPENING) and bool(after) and not after.isspace()
+    stands_first = not before or before.isspace() or before in _BEFORE_OPENING
+    if text[at] == "'" and after.isdigit():
+        return False  # a year or a decade
+    return stands_first and bool(after) and (not after.isspace() or (after in "\r\n" and not _is_an_end(text, at)))
+
+
+def _is_an_end(text: str, at: int) -> bool:
+    """Say whether a mark at the end of a line ends what stands before it there: an inch, or a quotation."""
+    line = text[text.rfind("\n", 0, at) + 1 : at]
+    return not line.strip() or line.count(text[at]) % 2 == 1

@@ -193,3 +193,38 @@ def test_nothing_but_labels_markers_and_white_space_is_cut_off() -> None:
     text = "x\nTHOUGHT: \ud800 a\n\x00OBSERVATION: b\nSummary: \u2028c"
 
     assert "".join(section.text for section in sections(text)) == "x\ud800 a\n\x00OBSERVATION: bc"
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        'the log says "\nTHOUGHT: q\n" end',
+        'it wrote """\nTHOUGHT: q\n""" there',
+        "it wrote '''\nTHOUGHT: q\n''' there",
+        'print("\nTHOUGHT: q\n")',
+        'log ="a\nTHOUGHT: q" end',
+        "'a\nTHOUGHT: q' end",
+        "`a\nTHOUGHT: q` end",
+        "~~~\nTHOUGHT: q\n~~~ end",
+        "\u2039a\nTHOUGHT: q\u203a end",
+    ],
+)
+def test_a_label_in_a_quotation_of_any_kind_begins_nothing(quoted: str) -> None:
+    assert [section.text for section in sections(f"OBSERVATION: {quoted}")] == [quoted]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('a 5" screen', 'a 7" one'),
+        ("it's", "the customers' one"),
+        ("rock 'n' roll", "x"),
+        ("the '90s", "the customers' one"),
+        ('a stray " here', 'and "there"'),
+        ('he said: "', "never closed"),
+        ("a backtick ` alone", "q"),
+        ("use `ls`", "and `cat`"),
+    ],
+)
+def test_marks_that_are_no_quotation_hide_no_label(first: str, second: str) -> None:
+    assert [section.text for section in sections(f"OBSERVATION: {first}\nTHOUGHT: {second}")] == [first, second]
