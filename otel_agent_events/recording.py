@@ -14,7 +14,7 @@ from otel_agent_events.events import Caution, Session
 from otel_agent_events.fetchers import FETCHERS
 from otel_agent_events.fetchers.client import encoded_path
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
-from otel_agent_events.keys import key_of
+from otel_agent_events.originals import changed_parts, with_texts
 from otel_agent_events.reference import Reference
 from otel_agent_events.replacement import Replacement
 from otel_agent_events.scrub import Scrubber
@@ -22,7 +22,7 @@ from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import httpx
 
@@ -139,32 +139,8 @@ def _recorded(answer: Answer, take_out: Callable[[JSON], JSON]) -> RecordedAnswe
         query=take_out(dict(request.query)),
         status=200 if answer.failure is None else answer.failure.status or 0,
         body=body,
-        changed=dict(_changed(answer.body, body, "")),
+        changed=changed_parts(answer.body, body),
     )
-
-
-def _changed(before: JSON, after: JSON, pointer: str) -> Iterator[tuple[str, str]]:
-    """Find what may be a record and was changed: the answer as a whole, and every item of a list in it."""
-    pending = [(before, after, pointer, True)]
-    while pending:
-        before, after, pointer, may_be_record = pending.pop()
-        if before == after and type(before) is type(after):
-            continue
-        if may_be_record:
-            yield pointer, key_of(before)
-        match before, after:
-            case dict(), dict():
-                pending.extend(
-                    (inner, after[name], f"{pointer}/{_escaped(name)}", False)
-                    for name, inner in before.items()
-                    if name in after
-                )
-            case list(), list():
-                pending.extend(
-                    (inner, after[number], f"{pointer}/{number}", True) for number, inner in enumerate(before)
-                )
-            case _:
-                pass
 
 
 def _outermost(pointers: Mapping[str, str]) -> int:
@@ -174,10 +150,6 @@ def _outermost(pointers: Mapping[str, str]) -> int:
         if outer is None or not pointer.startswith(f"{outer}/"):
             counted, outer = counted + 1, pointer
     return counted or len(pointers)
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 class _TakeOut:
@@ -196,20 +168,15 @@ class _TakeOut:
 
     def __call__(self, told: JSON) -> Any:
         """Give the value without them."""
-        return self._masked(told if self._scrubber is None else self._scrubber.value(told))
+        kept = self._without_names(told)
+        return with_texts(kept if self._scrubber is None else self._scrubber.value(kept), self._mask)
 
-    def _masked(self, told: JSON) -> JSON:
-        if isinstance(told, str):
-            return self._mask(told)
+    def _without_names(self, told: JSON) -> JSON:
         if isinstance(told, dict):
             return {
-                self._mask(name): self._masked(inner)
-                for name, inner in told.items()
-                if name.casefold() not in self._names
+                name: self._without_names(inner) for name, inner in told.items() if name.casefold() not in self._names
             }
-        if isinstance(told, list):
-            return [self._masked(inner) for inner in told]
-        return told
+        return [self._without_names(inner) for inner in told] if isinstance(told, list) else told
 
 
 def _keys_of(readable: Readable, reference: Reference, answers: Sequence[Answer]) -> list[str]:

@@ -42,8 +42,17 @@ class Credentials(httpx.Auth):
 
     def mask(self, text: str) -> str:
         """Take our own credentials out of a text, such as an error that quotes them."""
-        spellings = {spelling for secret in self.secrets for spelling in _spellings(secret)}
-        return hidden(text, spellings, mask=_MASK, ignore_case=True)
+        return hidden(text, self._spellings(), mask=_MASK, ignore_case=True)
+
+    def may_be_in(self, body: bytes) -> bool:
+        """Say whether the body of an answer may quote them: it does, or it is written so that a look does not tell."""
+        lower = body.lower()
+        if b"\\u00" in lower or b"\0" in lower[:4]:  # escapes of plain characters, or UTF-16
+            return True
+        return any(spelling.lower().encode() in lower for spelling in self._spellings())
+
+    def _spellings(self) -> set[str]:
+        return {spelling for secret in self.secrets for spelling in _spellings(secret)}
 
 
 class ApiKey(Credentials):

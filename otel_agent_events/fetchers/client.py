@@ -22,6 +22,7 @@ from otel_agent_events.errors import FetchError, UsageError
 from otel_agent_events.fetchers import Answer
 from otel_agent_events.fetchers.auth import TokenError
 from otel_agent_events.messages import MOST_READ, one_line, user_agent
+from otel_agent_events.originals import changed_parts, with_originals, with_texts
 from otel_agent_events.retry import Backoff, retry_after
 from otel_agent_events.scrub import Scrubber
 
@@ -165,11 +166,18 @@ class Client:
         try:
             body = self._persist(request)
             try:
-                return parse_json(body), None
+                return self._without_ours(parse_json(body), body), None
             except ValueError as error:
                 raise self._error(request, f"answered 200 with {error}") from None
         except FetchError as error:
             return None, error
+
+    def _without_ours(self, answer: JSON, body: bytes) -> JSON:
+        """Give an answer without our own credentials, if it quotes them; its records keep their keys."""
+        if not self._connection.credentials.may_be_in(body):
+            return answer
+        masked = with_texts(answer, self.mask)
+        return with_originals(masked, changed_parts(answer, masked))
 
     def _persist(self, request: Request) -> bytes:
         """Ask until there is an answer to keep, or no more sense in asking."""

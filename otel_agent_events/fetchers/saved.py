@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,17 +13,16 @@ from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.events import value
 from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher
 from otel_agent_events.fetchers.client import integer
-from otel_agent_events.keys import changed
+from otel_agent_events.originals import with_originals
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from otel_agent_events.events import JSON
 
 _MODEL = ConfigDict(frozen=True, extra="forbid")
 _MOST_STRANGE = 3
-_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _MOST_NAMES = 8
 _MOST_NAME = 40
 
@@ -62,7 +60,7 @@ class RecordedAnswer(BaseModel):
                 f"{source} answered {self.status} when it was recorded", request=source, status=self.status
             )
             return Answer(label=self.label, body=None, source=source, failure=failure)
-        return Answer(label=self.label, body=_with_originals(self.body, self.changed), source=source)
+        return Answer(label=self.label, body=with_originals(self.body, self.changed), source=source)
 
 
 class Recording(BaseModel):
@@ -163,41 +161,6 @@ def _recording(parsed: JSON, name: str) -> Recording:
         return Recording.model_validate(parsed)
     except ValidationError as error:
         raise ReadError(f"{name} is no recording: {first_error(error)}") from None
-
-
-def _with_originals(body: JSON, changed_parts: Mapping[str, str]) -> JSON:
-    """Give the body with the original keys of those parts of it that a recording has changed."""
-    # From the innermost one on: each is replaced within the part that holds it.
-    for pointer in sorted(changed_parts, key=lambda each: each.count("/"), reverse=True):
-        original = changed_parts[pointer]
-        if not pointer:
-            body = changed(body, original)
-            continue
-        try:
-            holder, place = _place_of(body, pointer)
-            holder[place] = changed(holder[place], original)
-        except (KeyError, IndexError, TypeError, ValueError):
-            raise ValueError(f"{pointer!r} in changed is no part of its answer") from None
-    return body
-
-
-def _place_of(body: JSON, pointer: str) -> tuple[JSON, Any]:
-    """Find what holds the part to which a pointer points, and where in it."""
-    start, *way = pointer.split("/")
-    if start:
-        raise ValueError(pointer)  # it does not begin with a slash
-    holder = body
-    for step in way[:-1]:
-        holder = holder[_step(holder, step)]
-    return holder, _step(holder, way[-1])
-
-
-def _step(holder: JSON, step: str) -> Any:
-    if not isinstance(holder, list):
-        return step.replace("~1", "/").replace("~0", "~")
-    if not _NUMBER.fullmatch(step):
-        raise ValueError(step)
-    return int(step)
 
 
 def _fetcher_of(recording: Recording, name: str) -> Fetcher:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from otel_agent_events.fetchers.saved import Recording
     from otel_agent_events.report import Report
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -117,6 +118,42 @@ def test_no_credential_of_ours_is_told_when_the_platform_quotes_it(loopback: Loo
     report = replay([bundled(platform)[0].session], to=["file:out.jsonl"], environ=environ)
 
     told = report.model_dump_json()
-    own = {"vectara": "demo-key", "lyzr": "demo-key", "agora": "demo-key", "hubster": "demo-token"}[platform]
     assert "answered 403 Forbidden: not with" in told
-    assert own not in told
+    assert OWN_SECRET[platform] not in told
+
+
+OWN_SECRET = {"vectara": "demo-key", "lyzr": "demo-key", "agora": "demo-key", "hubster": "demo-token"}
+
+
+def quoting(recording: Recording, secret: str) -> Recording:
+    """Give a recording in which everybody quotes a secret."""
+
+    def through(told: Any) -> Any:
+        if isinstance(told, dict):
+            return {
+                name: f"{inner} with {secret}"
+                if name in {"content", "text"} and isinstance(inner, str)
+                else through(inner)
+                for name, inner in told.items()
+            }
+        return [through(inner) for inner in told] if isinstance(told, list) else told
+
+    answers = [answer.model_copy(update={"body": through(answer.body)}) for answer in recording.answers]
+    return recording.model_copy(update={"answers": answers})
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_no_credential_of_ours_reaches_a_span_when_a_record_quotes_it_and_ids_stay(here: Path, platform: str) -> None:
+    recording = quoting(bundled(platform)[0], OWN_SECRET[platform])
+    (here / "saved.json").write_text(recording.model_dump_json())
+
+    with LoopbackPlatform([recording], headers=demo.HEADERS, tokens=demo.TOKENS) as loopback:
+        environ = demo.environment(loopback.base_url, {})
+        live = replay([recording.session], to=["file:live"], environ=environ, content="full")
+    saved = replay(["saved.json"], to=["file:saved"], environ={}, content="full")
+
+    assert (live.exit_code, saved.exit_code) == (0, 0)
+    assert OWN_SECRET[platform] in (here / "saved").read_text()
+    assert OWN_SECRET[platform] not in (here / "live").read_text()
+    assert " with [masked]" in (here / "live").read_text()
+    assert [span["spanId"] for span in lines_of(here / "live")] == [span["spanId"] for span in lines_of(here / "saved")]
