@@ -182,15 +182,10 @@ class Sources:
                 Source(reference=each.reference, fetcher=Neutral(), answers=each.answers, flaws=each.flaws, saved=True)
                 for each in load_neutral(content, name)
             ]
-        saved = load(content, name, self._session)
-        source = Source(
-            reference=saved.reference,
-            fetcher=saved.fetcher,
-            answers=saved.answers,
-            flaws=saved.flaws,
-            saved=True,
-        )
-        return [source]
+        return [
+            Source(reference=each.reference, fetcher=each.fetcher, answers=each.answers, flaws=each.flaws, saved=True)
+            for each in load(content, name, self._session)
+        ]
 
 
 def _fetched(client: Client, fetcher: Fetcher, reference: Reference, *, warnings: tuple[str, ...] = ()) -> Source:

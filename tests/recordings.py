@@ -74,7 +74,7 @@ def opened(path: Path) -> Source:
         *_, last = ("", *FETCHERS.get(platform).path)
         missing = len(FETCHERS.get(platform).path) - 1
         session = Reference(platform, ("",) * missing + (last.lower(),))
-    saved = load(content, path.name, session)
+    (saved,) = load(content, path.name, session)
     return Source(
         reference=saved.reference, fetcher=saved.fetcher, answers=saved.answers, flaws=saved.flaws, saved=True
     )

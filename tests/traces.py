@@ -60,7 +60,7 @@ def trace_of(content: bytes, options: Options | None = None, session: Reference 
 
 def source_of(content: bytes, session: Reference | None = None) -> Source:
     """Open saved answers."""
-    saved = load(content, "saved", session)
+    (saved,) = load(content, "saved", session)
     return Source(
         reference=saved.reference, fetcher=saved.fetcher, answers=saved.answers, flaws=saved.flaws, saved=True
     )

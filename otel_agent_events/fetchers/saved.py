@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from otel_agent_events.events import JSON
 
 _MODEL = ConfigDict(frozen=True, extra="forbid")
+_EMPTY_LIST = "an empty list"
+_SEVERAL = 2
 _MOST_STRANGE = 3
 _MOST_NAMES = 8
 _MOST_NAME = 40
@@ -107,48 +109,130 @@ def load_recording(content: bytes, name: str) -> Recording:
     return _recording(values[0], name)
 
 
-def load(content: bytes, name: str, session: Reference | None = None) -> Saved:
-    """Read saved answers of one session.
+def load(content: bytes, name: str, session: Reference | None = None) -> list[Saved]:
+    """Read saved answers, of one session or of several.
 
     Args:
         content: a JSON value, or several one after the other: pages, lists of pages, look-ups, a recording.
         name: of the file, for messages.
-        session: names what the answers do not.
+        session: names what the answers do not; of several sessions, only this one is read.
 
     Raises:
         ReadError: no answer of a known platform is in it, or nobody says which session it is.
     """
     values, flaws = _values(content, name)
     if len(values) == 1 and isinstance(values[0], dict) and "recording" in values[0]:
-        recording = _recording(values[0], name)
-        fetcher, reference = _fetcher_of(recording, name), recording.reference
-        try:
-            found = [(fetcher, answer.answer()) for answer in recording.answers]
-        except ValueError as error:
-            raise ReadError(f"{name} is no recording: {error}") from None
-        if all(answer.failure is not None for _, answer in found):
-            raise ReadError(f"{name} is a recording of failures: no answer in it has the status 200")
-    else:
-        found, strange = _recognised(values, name)
-        flaws += strange
-        if not found:
-            raise ReadError("; ".join(flaws))
-        fetcher, reference = found[0][0], None
-    if session is not None and session.platform != fetcher.name:
+        return [_of_recording(_recording(values[0], name), name, session, flaws)]
+    found, strange = _recognised(values, name, empty_is_fine=session is not None)
+    flaws += strange
+    if not found and (flaws or session is None):
+        raise ReadError("; ".join(flaws))
+    fetcher = found[0][0] if found else None
+    if session is not None and (fetcher is None or session.platform != fetcher.name):
         fetcher = FETCHERS.get(session.platform)
+    assert fetcher is not None  # noqa: S101 - of what was found, or of the session that was named
     of_one = [answer for each, answer in found if each.name == fetcher.name]
-    answers = tuple(sorted(of_one, key=lambda answer: _place(fetcher, answer)))
-    if len(answers) < len(found):
+    if len(of_one) < len(found):
         others = ", ".join(sorted({each.name for each, _ in found} - {fetcher.name}))
-        if not answers:
+        if not of_one:
             raise ReadError(f"{name} holds answers of {others}, and --session names one of {fetcher.name}")
         flaws.append(f"{name} holds answers of several platforms; only those of {fetcher.name} were read")
-    return Saved(
-        reference=session or reference or _identified(fetcher, answers, name),
-        fetcher=fetcher,
-        answers=answers,
-        flaws=tuple(flaws),
-    )
+    return _of_answers(fetcher, of_one, session, name, flaws)
+
+
+def _of_answers(
+    fetcher: Fetcher, answers: Sequence[Answer], session: Reference | None, name: str, flaws: list[str]
+) -> list[Saved]:
+    """Tell sessions apart: what one said is not told in the trace of another."""
+    sessions, unnamed = _by_session(fetcher, answers)
+    if session is not None:
+        read, left_out = _only(session, sessions, unnamed, answers)
+        if left_out:
+            flaws.append(f"{name} holds answers of other sessions, which were not read: {', '.join(left_out)}")
+        return [_saved(fetcher, session, read, flaws)]
+    if len(sessions) < _SEVERAL:
+        return [_saved(fetcher, _identified(fetcher, _in_order(fetcher, answers), name), answers, flaws)]
+    lost = sum(not any(path) for _, path in unnamed)
+    if lost:
+        flaws.append(
+            f"{name} holds answers that name no session beside those of {len(sessions)} sessions, which were not read: "
+            f"{lost} of them; give them in a file of their own"
+        )
+    several: list[Saved] = []
+    for path, of_it in sessions:
+        shared = [answer for answer, partly in unnamed if any(partly) and _may_be_one(partly, path)]
+        several.append(_saved(fetcher, Reference(fetcher.name, path), [*shared, *of_it], [] if several else flaws))
+    return several
+
+
+def _saved(fetcher: Fetcher, reference: Reference, answers: Sequence[Answer], flaws: Sequence[str]) -> Saved:
+    return Saved(reference=reference, fetcher=fetcher, answers=_in_order(fetcher, answers), flaws=tuple(flaws))
+
+
+def _in_order(fetcher: Fetcher, answers: Sequence[Answer]) -> tuple[Answer, ...]:
+    return tuple(sorted(answers, key=lambda answer: _place(fetcher, answer)))
+
+
+def _of_recording(recording: Recording, name: str, session: Reference | None, flaws: list[str]) -> Saved:
+    fetcher = _fetcher_of(recording, name)
+    try:
+        answers = [answer.answer() for answer in recording.answers]
+    except ValueError as error:
+        raise ReadError(f"{name} is no recording: {error}") from None
+    if all(answer.failure is not None for answer in answers):
+        raise ReadError(f"{name} is a recording of failures: no answer in it has the status 200")
+    unknown = sorted({answer.label for answer in answers} - set(fetcher.labels))
+    if unknown:
+        labels = ", ".join(fetcher.labels)
+        raise ReadError(
+            f"{name} is no recording: {', '.join(map(repr, unknown))} is no label of {fetcher.name} ({labels})"
+        )
+    if session is not None and session.platform != fetcher.name:
+        raise ReadError(f"{name} holds answers of {fetcher.name}, and --session names one of {session.platform}")
+    return _saved(fetcher, session or recording.reference, answers, flaws)
+
+
+_Path: TypeAlias = tuple[str, ...]
+
+
+def _by_session(
+    fetcher: Fetcher, answers: Sequence[Answer]
+) -> tuple[list[tuple[_Path, list[Answer]]], list[tuple[Answer, _Path]]]:
+    """Sort answers by the session that they name; give those that name none beside, with what they do name."""
+    sessions: list[tuple[_Path, list[Answer]]] = []
+    unnamed: list[tuple[Answer, _Path]] = []
+    for answer in answers:
+        path = fetcher.identify([answer])
+        if not path[-1]:
+            unnamed.append((answer, path))
+            continue
+        for number, (known, of_it) in enumerate(sessions):
+            if _may_be_one(known, path):
+                sessions[number] = (tuple(one or other for one, other in zip(known, path, strict=True)), of_it)
+                of_it.append(answer)
+                break
+        else:
+            sessions.append((path, [answer]))
+    return sessions, unnamed
+
+
+def _may_be_one(first: _Path, second: _Path) -> bool:
+    """Say whether two paths may be of one session: no part of them is known to differ."""
+    return all(not one or not other or one == other for one, other in zip(first, second, strict=True))
+
+
+def _only(
+    session: Reference,
+    sessions: Sequence[tuple[_Path, list[Answer]]],
+    unnamed: Sequence[tuple[Answer, _Path]],
+    answers: Sequence[Answer],
+) -> tuple[Sequence[Answer], list[str]]:
+    """Take the answers of one session, and name the other ones; a file of one session is of the one that is named."""
+    of_it = [answer for path, group in sessions for answer in group if _may_be_one(path, session.path)]
+    if len(sessions) < _SEVERAL:
+        return answers, []
+    others = [str(Reference(session.platform, path)) for path, _ in sessions if not _may_be_one(path, session.path)]
+    return [*(answer for answer, path in unnamed if _may_be_one(path, session.path)), *of_it], others
 
 
 def _place(fetcher: Fetcher, answer: Answer) -> int:
@@ -228,8 +312,13 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-def _recognised(values: list[JSON], name: str) -> tuple[list[tuple[Fetcher, Answer]], list[str]]:
-    """Find out of which platform each value is; a list that is no answer itself is a list of answers."""
+def _recognised(
+    values: list[JSON], name: str, *, empty_is_fine: bool
+) -> tuple[list[tuple[Fetcher, Answer]], list[str]]:
+    """Find out of which platform each value is; a list that is no answer itself is a list of answers.
+
+    An empty list is the answer of a platform that has nothing to tell, when something else says which platform it is.
+    """
     fetchers, flaws = _loaded()
     found: list[tuple[Fetcher, Answer]] = []
     strange: Counter[str] = Counter()
@@ -244,6 +333,8 @@ def _recognised(values: list[JSON], name: str) -> tuple[list[tuple[Fetcher, Answ
             pending.extend(reversed(body))
         else:
             strange[_glimpse(body)] += 1
+    if found or empty_is_fine:
+        del strange[_EMPTY_LIST]
     if not strange:
         # A plug-in that cannot be loaded is told where it might have been the one that is missing.
         return found, []
@@ -275,7 +366,7 @@ def _glimpse(body: JSON) -> str:
         case dict():
             return "an empty object"
         case list():
-            return "an empty list"
+            return _EMPTY_LIST
         case str():
             return "a text"
         case bool() | None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agent_events.errors import ReadError, UsageError
-from otel_agent_events.fetchers.saved import Saved, load, load_recording
+from otel_agent_events.fetchers import saved as files
+from otel_agent_events.fetchers.saved import Saved, load_recording
 from otel_agent_events.reference import Reference
 from tests.fetchers.test_client import install_diary
 from tests.recordings import INSTALLED
@@ -28,6 +29,12 @@ UNNAMED = {"events": [{"id": "1", "type": "thinking"}]}
 
 def written(*values: JSON, between: str = "\n") -> bytes:
     return between.join(map(json.dumps, values)).encode()
+
+
+def load(content: bytes, name: str, session: Reference | None = None) -> Saved:
+    """Load a file of one session."""
+    (saved,) = files.load(content, name, session)
+    return saved
 
 
 def told(saved: Saved) -> list[tuple[str, str, Any]]:
@@ -350,3 +357,63 @@ def test_what_is_no_recording_is_told(content: bytes, said: str) -> None:
         load_recording(content, "a.json")
 
     assert str(caught.value).startswith(f"a.json is no recording: {said}")
+
+
+# --- several sessions in one file ---------------------------------------------------------------------
+
+
+def paged(session: str, *texts: str, agent: str = "") -> dict[str, JSON]:
+    of_it = {"session_key": session, "type": "agent_output"}
+    return {"events": [{**of_it, "id": text, "content": text} for text in texts]} | ({"agent": agent} if agent else {})
+
+
+def test_a_file_of_several_sessions_is_several() -> None:
+    other = {"key": "s2", "agent_key": "billing"}
+    content = written(paged("s1", "a"), paged("s2", "b"), paged("s1", "c"), AGENT, SESSION, other)
+
+    first, second = files.load(content, "a.json")
+
+    assert (first.reference, second.reference) == (GIVEN, Reference("vectara", ("billing", "s2")))
+    assert [label for label, _, _ in told(first)] == ["agent", "session", "events", "events"]
+    assert [label for label, _, _ in told(second)] == ["session", "events"]
+    assert first.flaws == second.flaws == ()
+
+
+def test_of_several_sessions_the_one_that_is_named_is_read_and_the_others_are_told() -> None:
+    saved = load(written(paged("s1", "a"), paged("s2", "b")), "a.json", Reference("vectara", ("support", "s2")))
+
+    assert [body for _, _, body in told(saved)] == [paged("s2", "b")]
+    assert saved.flaws == ("a.json holds answers of other sessions, which were not read: vectara:/s1",)
+
+
+def test_answers_that_name_no_session_beside_several_are_told() -> None:
+    first, second = files.load(written(paged("s1", "a"), paged("s2", "b"), UNNAMED), "a.json")
+
+    (flaw,) = first.flaws
+    assert flaw == (
+        "a.json holds answers that name no session beside those of 2 sessions, which were not read: 1 of them; "
+        "give them in a file of their own"
+    )
+    assert second.flaws == ()
+    assert (len(first.answers), len(second.answers)) == (1, 1)
+
+
+def test_an_empty_list_beside_answers_is_the_answer_of_a_platform_that_has_nothing_to_tell() -> None:
+    saved = load(written(FIRST, []), "a.json")
+
+    assert [body for _, _, body in told(saved)] == [FIRST]
+    assert saved.flaws == ()
+
+
+def test_an_empty_list_alone_is_a_session_without_events_when_somebody_names_it() -> None:
+    saved = load(b"[]", "a.json", GIVEN)
+
+    assert (saved.reference, saved.answers, saved.flaws) == (GIVEN, (), ())
+
+
+def test_a_label_that_the_fetcher_does_not_have_is_told() -> None:
+    strange = [{"label": "pages", "path": "/x", "body": FIRST}]
+
+    assert refusal(recorded(answers=strange)) == (
+        "a.json is no recording: 'pages' is no label of vectara (agent, session, events)"
+    )
