@@ -181,7 +181,7 @@ def _replay_all(
     """Send what was named, and then, with `followed`, what sub-agents ran; say of each session what became of it."""
     # A child's trace is the same whether it was named or followed.
     as_child = replace(options, parent=None, links=())
-    met: set[Reference] = set()
+    met: set[Reference] = set()  # a file counts when it was read to its end
     followed_on: set[Reference] = set()
     jobs = deque(_Job(wanted, options) for wanted in named)
     while jobs:
@@ -195,8 +195,9 @@ def _replay_all(
                     told = f"{source.reference} was replayed above, and is not replayed twice"
                     yield SessionReport(reference=job.wanted.name, warnings=(*source.warnings, told))
                 continue
-            met.add(source.reference)
             report, subagents = _replay_one(source, job.options, conventions, delivery)
+            if report.error is None or not source.saved:
+                met.add(source.reference)
             yield report.model_copy(update={"subagent_of": job.subagent_of})
             for child in subagents:
                 if followed is None or child in met or child in followed_on:
@@ -255,7 +256,8 @@ def _replay_one(
         end=None if conversion.root is None else conversion.root.end.at,
         events=conversion.events,
         duplicates=conversion.duplicates,
-        warnings=tuple(conversion.warnings),
+        # What a trace lacks is of no interest where there is none.
+        warnings=source.warnings if failure is not None and not streaming else tuple(conversion.warnings),
         error="; ".join([*_told_flaws(conversion.flaws), *([stopped] if stopped else [])]) or None,
     )
     return report, tuple(conversion.subagents)

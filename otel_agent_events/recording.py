@@ -19,7 +19,7 @@ from otel_agent_events.reference import Reference
 from otel_agent_events.replacement import Replacement
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
-from otel_agent_events.sources import Sources
+from otel_agent_events.sources import STANDARD_INPUT, Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,6 +82,8 @@ def record(
         SessionError: the session could not be had to its end; nothing was written.
     """
     settings = Settings.here() if environ is None else Settings(environ)
+    if os.fspath(path) == STANDARD_INPUT:
+        raise UsageError("a recording goes into a file: name one, such as session.json")
     policy = settings.content(content)
     if policy == "none":
         raise UsageError("a recording without contents would be none: use --content scrubbed or full")

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = "-"
 
+_LONGEST = 86_400
+"""Seconds in a day: who waits longer for one answer does not mean it."""
+
+_LEAST_RATE = 0.001
+_MOST_CANDIDATES = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -73,7 +79,7 @@ class Sources:
         rate: the most requests a second to one platform; None for no limit.
 
     Raises:
-        UsageError: the rate is none.
+        UsageError: the timeout or the rate is none.
     """
 
     def __init__(
@@ -92,9 +98,11 @@ class Sources:
         self._base_url = base_url
         self._session = Reference.parse(session) if isinstance(session, str) else session
         self._http = client
+        if timeout is not None and not 0 < timeout <= _LONGEST:
+            raise UsageError(f"the timeout is {timeout:g}; it is a number of seconds above 0, and at most {_LONGEST}")
         self._timeout = timeout
-        if rate is not None and not 0 < rate < math.inf:
-            raise UsageError(f"the rate is {rate:g}; it is a number of requests a second above 0")
+        if rate is not None and not _LEAST_RATE <= rate < math.inf:
+            raise UsageError(f"the rate is {rate:g}; it is a number of requests a second, and at least {_LEAST_RATE}")
         self._rate = rate
         self._clients: dict[str, Client] = {}
 
@@ -212,7 +220,9 @@ def _found(client: Client, fetcher: Fetcher, incomplete: Reference) -> Source:
                 f"{incomplete}: {session!r} was looked for in {found.searched}, and is not there; name it as {named}"
             )
         case several:
-            names = ", ".join(map(str, several))
+            names = ", ".join(map(str, several[:_MOST_CANDIDATES]))
+            if len(several) > _MOST_CANDIDATES:
+                names += f" and {len(several) - _MOST_CANDIDATES} others"
             raise SessionError(
                 f"{incomplete}: {session!r} was looked for in {found.searched}, and is there {len(several)} times; "
                 f"name one of {names}"

@@ -184,13 +184,30 @@ def test_a_list_of_agents_that_cannot_be_had_fails_this_session_only() -> None:
     assert (fine.error, report.exit_code) == (None, 1)
 
 
-@pytest.mark.parametrize("body", [b"null", b"[]", b'{"agents": 7}', b'{"agents": [7, {}, {"key": 7}, {"key": ""}]}'])
-def test_a_list_of_agents_that_is_none_holds_no_agent(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"null", b"[]", b'{"agents": 7}'])
+def test_a_list_of_agents_that_is_none_is_an_error(body: bytes) -> None:
     with LoopbackPlatform() as platform:
         platform.faults["/v2/agents"].append(Reply(body=body))
         (report,) = run(platform, "vectara:s1").sessions
 
+    assert report.error == "vectara:/s1: GET /v2/agents?limit=100 holds no list of agents; is the base URL right?"
+
+
+def test_what_is_no_agent_in_the_list_is_passed_over() -> None:
+    with LoopbackPlatform() as platform:
+        platform.faults["/v2/agents"].append(Reply(body=b'{"agents": [7, {}, {"key": 7}, {"key": ""}]}'))
+        (report,) = run(platform, "vectara:s1").sessions
+
     assert "was looked for in 0 agents that this key can list, and is not there" in str(report.error)
+
+
+def test_of_very_many_candidates_ten_are_named() -> None:
+    agents = [f"a{number:02d}" for number in range(12)]
+    with LoopbackPlatform([listing(agents), *(each for agent in agents for each in of(agent))]) as platform:
+        (report,) = run(platform, "vectara:s1").sessions
+
+    assert "is there 12 times; name one of vectara:a00/s1, " in str(report.error)
+    assert str(report.error).endswith(", vectara:a09/s1 and 2 others")
 
 
 def test_an_agent_that_answers_with_what_is_neither_there_nor_absent_ends_the_search() -> None:

@@ -637,7 +637,7 @@ def test_a_rate_that_is_none_is_refused(rate: float) -> None:
     with pytest.raises(UsageError) as caught:
         recorded(session_of([]), rate=rate)
 
-    assert str(caught.value) == f"the rate is {rate:g}; it is a number of requests a second above 0"
+    assert str(caught.value) == f"the rate is {rate:g}; it is a number of requests a second, and at least 0.001"
 
 
 @pytest.mark.parametrize("reference", ["vectara:s1", "vectara:/s1"])

@@ -47,6 +47,6 @@ def command(*, reference: str, output: Path, **given: Any) -> None:
     say(f"{report.reference}  {answers} in {output}")
     if report.changed:
         records = f"{report.changed} record{'' if report.changed == 1 else 's'}"
-        say(f"  taken out  something secret in {records}; the recording holds their original keys, so ids stay")
+        say(f"  taken out  something secret in {records}; the recording holds their original keys")
     for warning in report.warnings:
         say(f"  warning    {warning}")

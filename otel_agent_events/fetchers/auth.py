@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 _MASK = "[masked]"
+_LEAST_SECRET = 8
+"""Characters of a credential for which the data of a platform is searched."""
+
 _MOST_TOKEN = 64 * 1024
 """Bytes of an answer of the token endpoint that are read, before decompression."""
 
@@ -44,15 +47,19 @@ class Credentials(httpx.Auth):
         """Take our own credentials out of a text, such as an error that quotes them."""
         return hidden(text, self._spellings(), mask=_MASK, ignore_case=True)
 
+    def mask_data(self, text: str) -> str:
+        """Take our own credentials out of what a platform tells; what is as short as a word there is taken for one."""
+        return hidden(text, self._spellings(_LEAST_SECRET), mask=_MASK, ignore_case=True)
+
     def may_be_in(self, body: bytes) -> bool:
         """Say whether the body of an answer may quote them: it does, or it is written so that a look does not tell."""
         lower = body.lower()
         if b"\\u00" in lower or b"\0" in lower[:4]:  # escapes of plain characters, or UTF-16
             return True
-        return any(spelling.lower().encode() in lower for spelling in self._spellings())
+        return any(spelling.lower().encode() in lower for spelling in self._spellings(_LEAST_SECRET))
 
-    def _spellings(self) -> set[str]:
-        return {spelling for secret in self.secrets for spelling in _spellings(secret)}
+    def _spellings(self, least: int = 0) -> set[str]:
+        return {spelling for secret in self.secrets if len(secret) >= least for spelling in _spellings(secret)}
 
 
 class ApiKey(Credentials):

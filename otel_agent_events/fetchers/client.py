@@ -39,6 +39,9 @@ RETRIED = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 TIMEOUT = 30.0
 """Seconds to wait for an answer to begin, or to go on."""
 
+MOST_TIMEOUTS = 20
+"""How many time-outs a whole answer may take that goes on and on."""
+
 _SCRUBBER = Scrubber()
 
 
@@ -150,7 +153,7 @@ class Client:
                 request=words,
             )
         got = self._shared.get(words) or self._get(request)
-        if request.shared:
+        if request.shared and not _may_pass(got[1]):
             self._shared[words] = got
         body, trouble = got
         if trouble is None:
@@ -176,7 +179,7 @@ class Client:
         """Give an answer without our own credentials, if it quotes them; its records keep their keys."""
         if not self._connection.credentials.may_be_in(body):
             return answer
-        masked = with_texts(answer, self.mask)
+        masked = with_texts(answer, self._connection.credentials.mask_data)
         return with_originals(masked, changed_parts(answer, masked))
 
     def _persist(self, request: Request) -> bytes:
@@ -219,6 +222,7 @@ class Client:
         return wait
 
     def _once(self, request: Request) -> tuple[int, httpx.Headers, bytes]:
+        latest = self._waiting.clock() + MOST_TIMEOUTS * self._timeout
         try:
             with self._http.stream(
                 "GET",
@@ -231,6 +235,8 @@ class Client:
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk
+                    if self._waiting.clock() > latest:
+                        raise self._error(request, f"was not answered to the end within {MOST_TIMEOUTS} time-outs")
                     if len(body) > self._limits.answer:
                         limit = f"more than {self._limits.answer} bytes; an answer may not be larger"
                         raise self._error(request, f"answered with {limit}")
@@ -369,6 +375,11 @@ def _place(location: str | None) -> str:
         return "what is no address"
     host = parts.netloc.rpartition("@")[2]
     return repr(parts._replace(netloc=host, query="", fragment="").geturl())
+
+
+def _may_pass(trouble: FetchError | None) -> bool:
+    """Say whether another session may fare better: a refusal is one for all of them."""
+    return trouble is not None and _worth_a_retry(trouble.status)
 
 
 def _worth_a_retry(status: int | None) -> bool:

@@ -126,11 +126,14 @@ class Lyzr:
         answer = yield Request(label="session", path=path, query={"timeout": "30"}, may_fail=True)
         if answer.failure is not None and answer.failure.status != HTTPStatus.NOT_FOUND:
             raise answer.failure
+        found: tuple[Reference, ...] = ()
         match answer.body:
             case {"user_id": str(user)} if user:
-                found: tuple[Reference, ...] = (Reference(self.name, (user, session)),)
-            case _:
-                found = ()
+                found = (Reference(self.name, (user, session)),)
+            case dict():
+                pass
+            case _ if answer.failure is None:
+                raise ReadError(f"{reference}: {answer.source} is no session; is the base URL right?")
         return Found(references=found, searched="the sessions of this host that tell their user")
 
     def reader(self, reference: Reference) -> LyzrReader:

@@ -165,7 +165,9 @@ def _begins_session(body: JSON) -> bool:
 
 def _why(error: ValidationError) -> str:
     """Say what is wrong with a line, without quoting what was there."""
-    match error.errors(include_url=False, include_input=False)[0]["type"]:
+    first = error.errors(include_url=False, include_input=False)[0]
+    kind = next((each for each in KINDS if first["loc"] == (each,)), None)
+    match first["type"]:
         case "union_tag_not_found":
             return "it has no kind"
         case "union_tag_invalid":
@@ -173,7 +175,8 @@ def _why(error: ValidationError) -> str:
         case "model_attributes_type":
             return "it is no JSON object"
         case _:
-            return first_error(error).removeprefix("Value error, ")
+            # Of a line as a whole it is said where by its number.
+            return first_error(error).removeprefix("Value error, ").removesuffix(f" at {kind}")
 
 
 def _session(line: SessionLine, known: Session) -> Session:

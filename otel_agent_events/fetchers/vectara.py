@@ -102,7 +102,10 @@ class Vectara:
         asked_for = {""}
         while True:
             page = yield Request(label="agents", path=("v2", "agents"), query=query)
-            for agent in _agent_keys(page.body):
+            agents = _agent_keys(page.body)
+            if agents is None:
+                raise ReadError(f"{reference}: {page.source} holds no list of agents; is the base URL right?")
+            for agent in agents:
                 if agent in met:
                     continue
                 met.add(agent)
@@ -331,12 +334,12 @@ def _credentials(environ: Mapping[str, str]) -> Credentials:
     )
 
 
-def _agent_keys(body: JSON) -> list[str]:
+def _agent_keys(body: JSON) -> list[str] | None:
     match body:
         case {"agents": list(agents)}:
             return [key for agent in agents if isinstance(agent, dict) and (key := _first_text(agent, "key"))]
         case _:
-            return []
+            return None
 
 
 def _searched(agents: int, refused: int, *, more: bool) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from otel_agent_events.errors import FetchError, UsageError
 from otel_agent_events.fetchers import FETCHERS, Connection, Request
 from otel_agent_events.fetchers.auth import ApiKey, Credentials
-from otel_agent_events.fetchers.client import Client, Limits, Waiting, checked_base_url, parse_json, words_of
+from otel_agent_events.fetchers.client import TIMEOUT, Client, Limits, Waiting, checked_base_url, parse_json, words_of
 from otel_agent_events.plugins import Plugins
 from otel_agent_events.reference import Reference
 from otel_agent_events.retry import Backoff
@@ -232,13 +232,23 @@ def test_it_gives_up_when_the_time_is_over(desk: Desk) -> None:
 
 
 def test_the_time_that_answers_take_counts_as_well(desk: Desk) -> None:
-    ticks = iter([0.0, 30.0, 61.0])
+    ticks = iter([0.0, 0.0, 0.0, 30.0, 30.0, 30.0, 61.0])  # at the beginning, in each request, and after it
     waiting = Waiting(sleep=desk.time.sleep, clock=lambda: next(ticks), draw=lambda: 0.5)
     client = desk.client()
     client._waiting = waiting
     desk.answers(*[Reply(status=500)] * 5)
 
     with pytest.raises(FetchError, match="tried 2 times"):
+        list(client.fetch(Diary(PAGE), MONDAY))
+
+
+def test_an_answer_that_goes_on_and_on_is_given_up(desk: Desk) -> None:
+    ticks = iter([0.0, 0.0, 20 * TIMEOUT + 1])
+    client = desk.client()
+    client._waiting = Waiting(sleep=desk.time.sleep, clock=lambda: next(ticks))
+    desk.answers(Reply())
+
+    with pytest.raises(FetchError, match="was not answered to the end within 20 time-outs"):
         list(client.fetch(Diary(PAGE), MONDAY))
 
 

@@ -794,7 +794,7 @@ def test_the_user_of_a_session_is_looked_up(http: httpx.Client) -> None:
     assert platform.asked == ["GET /v1/sessions/s%2F1?timeout=30"]
 
 
-@pytest.mark.parametrize("body", [{}, {"user_id": None}, {"user_id": ""}, {"user_id": 7}, [], None, "odd"])
+@pytest.mark.parametrize("body", [{}, {"user_id": None}, {"user_id": ""}, {"user_id": 7}])
 def test_a_session_that_tells_no_user_is_not_found(body: JSON) -> None:
     finding = Lyzr().find(Reference("lyzr", ("", "s")))
     next(finding)
@@ -802,6 +802,14 @@ def test_a_session_that_tells_no_user_is_not_found(body: JSON) -> None:
         finding.send(Answer(label="session", body=body, source="x"))
 
     assert end.value.value.references == ()
+
+
+@pytest.mark.parametrize("body", [[], None, "odd"])
+def test_a_session_that_is_none_is_an_error(body: JSON) -> None:
+    finding = Lyzr().find(Reference("lyzr", ("", "s")))
+    next(finding)
+    with pytest.raises(ReadError, match=r"^lyzr:/s: x is no session; is the base URL right\?$"):
+        finding.send(Answer(label="session", body=body, source="x"))
 
 
 def test_a_session_that_is_nowhere_is_not_found_and_other_failures_are_raised(http: httpx.Client) -> None:

@@ -373,15 +373,15 @@ def test_a_flaw_belongs_to_the_session_in_which_it_is() -> None:
         (b'{"kind": "thinking", "time": 1794988800}', "is no event: Input should be a valid string at thinking.time"),
         (
             b'{"kind": "thinking", "time": "2026-11-18T08:00:00Z", "end": "2026-11-18T08:00:01Z"}',
-            "is no event: say when with time, or with start and end at thinking",
+            "is no event: say when with time, or with start and end",
         ),
         (
             b'{"kind": "thinking", "time": "2026-11-18T08:00:00Z", "start": "2026-11-18T08:00:01Z"}',
-            "is no event: say when with time, or with start and end at thinking",
+            "is no event: say when with time, or with start and end",
         ),
         (
             b'{"kind": "thinking", "start": "2026-11-18T08:00:01Z"}',
-            "is no event: a start needs an end; a point in time is told with time at thinking",
+            "is no event: a start needs an end; a point in time is told with time",
         ),
     ],
 )

@@ -196,7 +196,7 @@ def test_a_rate_that_is_none_is_refused_before_anything_is_fetched(rate: float, 
             )
         assert platform.asked == []
 
-    assert str(caught.value) == f"the rate is {rate:g}; it is a number of requests a second above 0"
+    assert str(caught.value) == f"the rate is {rate:g}; it is a number of requests a second, and at least 0.001"
     assert list(here.iterdir()) == []
 
 
