@@ -360,6 +360,8 @@ def _loaded() -> tuple[list[Fetcher], list[str]]:
 def _glimpse(body: JSON) -> str:
     """Say what it is without quoting it: it may be anything."""
     match body:
+        case {"session": {"id": _, "platform": _}}:
+            return "a session of neutral events, which go one object a line"
         case dict() if body:
             names = ", ".join(name[:_MOST_NAME] for name in sorted(body)[:_MOST_NAMES])
             return f"an object with the members {names!r}"

@@ -186,6 +186,7 @@ def test_a_strange_object_beside_answers_is_a_flaw() -> None:
         ),
         ({"b" * 60: "s3cr3t"}, f"an object with the members '{'b' * 40}'"),
         ({"a\n\x1b[31m": 1}, "an object with the members 'a\\n\\x1b[31m'"),
+        ([{"session": {"id": "s", "platform": "p"}}], "a session of neutral events, which go one object a line"),
         ([7, 7, {}], "a number (2 times); an empty object"),
         ([1, "", 0.5, {}, {"a": 1}, None], "a number (2 times); a text; an empty object and 2 other kinds of things"),
     ],
