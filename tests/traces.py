@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otel_agent_events import times
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.fetchers.saved import load
 from otel_agent_events.sources import Source
+from otel_agent_events.testing.leaves import holds, leaves, told_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from otel_agent_events.reference import Reference
     from otel_agent_events.spans import Span
+
+__all__ = ["DATA", "Trace", "holds", "leaves", "lines_of", "source_of", "told_by", "trace_from", "trace_of"]
 
 DATA = Path(__file__).parent / "data"
 
@@ -72,48 +72,6 @@ def trace_from(source: Source, options: Options | None = None) -> Trace:
     conversion = Conversion(source, options, [CONVENTIONS.get(name) for name in options.conventions])
     spans = list(conversion.spans())
     return Trace(spans, conversion.warnings, conversion.flaws, conversion.events, conversion.duplicates)
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """Give every value in a JSON value that is neither object nor list."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from leaves(inner)
-    else:
-        yield value
-
-
-def told_by(spans: Sequence[Span]) -> set[tuple[str, Any]]:
-    """Give every value that can be found in these spans, JSON within texts opened, each with its type."""
-    told: set[tuple[str, Any]] = set()
-    for span in spans:
-        told |= {("time", span.start), ("time", span.end)}
-        for value in span.attributes.values():
-            _add(told, list(value) if isinstance(value, tuple) else value)
-    return told
-
-
-def holds(told: set[tuple[str, Any]], leaf: Any) -> bool:
-    """Say whether a leaf is told: as it is, or, when it is a time, as a time."""
-    stamps = (times.parse(leaf), times.epoch(leaf, times.MILLISECOND), times.epoch(leaf, times.SECOND))
-    return (type(leaf).__name__, leaf) in told or any(
-        stamp is not None and stamp.exact and ("time", stamp.nanoseconds) in told for stamp in stamps
-    )
-
-
-def _add(told: set[tuple[str, Any]], value: Any) -> None:
-    for leaf in leaves(value):
-        told.add((type(leaf).__name__, leaf))
-        if isinstance(leaf, str):
-            try:
-                inner = json.loads(leaf)
-            except ValueError:
-                continue
-            if isinstance(inner, (dict, list)) or not isinstance(inner, str):
-                _add(told, inner)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

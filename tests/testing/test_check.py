@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_agent_events import demo, times
 from otel_agent_events.errors import ReadError
 from otel_agent_events.events import Note, Session
-from otel_agent_events.fetchers import Answer, Connection, Request
+from otel_agent_events.fetchers import Answer, Connection, Found, Request
 from otel_agent_events.fetchers.auth import ApiKey
+from otel_agent_events.fetchers.fields import Fields
+from otel_agent_events.fetchers.hubster import Hubster
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
 from otel_agent_events.keys import Keys
+from otel_agent_events.reference import Reference
 from otel_agent_events.testing import check_fetcher, spoilt
+from otel_agent_events.testing.leaves import without
+from tests.recordings import bundled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Asking, Item
-    from otel_agent_events.reference import Reference
+    from otel_agent_events.times import Stamp
 
 ENVIRON = {"NOTES_KEY": "opens-nothing"}
+GUIDE = Path(__file__).parents[2] / "docs" / "fetchers.md"
 
 
 class Honest:
@@ -126,6 +135,16 @@ def recording(**title: Any) -> Recording:
     )
 
 
+def recording_of(*bodies: JSON) -> Recording:
+    """Give a recording of a book without a title whose pages are these."""
+    pages = [
+        RecordedAnswer(label="page", path="/books/b1/notes", query={"page": str(number)}, body=body)
+        for number, body in enumerate(bodies, 1)
+    ]
+    untitled = RecordedAnswer(label="title", path="/books/b1", status=404)
+    return Recording(recording=1, session="notes:b1", answers=[untitled, *pages])
+
+
 def complaint(fetcher: Honest, *recordings: Recording) -> str:
     with pytest.raises(AssertionError) as caught:
         check_fetcher(fetcher, recordings or [recording()], environ=ENVIRON)
@@ -147,6 +166,23 @@ def test_a_recording_may_be_in_a_file(tmp_path: Path) -> None:
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(ReadError, match=r"^b1\.json is no recording: "):
         check_fetcher(Honest(), [path], environ=ENVIRON)
+
+
+@pytest.mark.parametrize("kind", [Path, str, Recording.model_validate_json])
+def test_one_recording_may_be_given_as_it_is(kind: Any, tmp_path: Path) -> None:
+    path = tmp_path / "b1.json"
+    path.write_text(recording().model_dump_json(), encoding="utf-8")
+    given = kind(path if kind in {Path, str} else path.read_bytes())
+
+    check_fetcher(Honest(), given, environ=ENVIRON, ways=[])
+    check_fetcher(Honest(), [given], environ=ENVIRON, ways=[])
+
+
+def test_a_check_against_nothing_is_none() -> None:
+    with pytest.raises(
+        AssertionError, match=r"^the fetcher 'notes' is checked against recordings, and there are none$"
+    ):
+        check_fetcher(Honest(), Path("nowhere").glob("*.json"), environ=ENVIRON)
 
 
 def test_every_recording_is_looked_at() -> None:
@@ -184,6 +220,54 @@ def test_the_recording_of_another_platform_is_a_mistake_of_the_caller() -> None:
     strange = recording().model_copy(update={"session": "vectara:a/b"})
 
     assert complaint(Honest(), strange) == "vectara:a/b is of another platform than the fetcher 'notes'"
+
+
+def test_a_session_of_another_path_than_the_fetchers_is_noticed() -> None:
+    strange = recording().model_copy(update={"session": "notes:shelf/b1"})
+
+    assert complaint(Honest(), strange) == "notes:shelf/b1 is no session of the fetcher, whose path is notes:BOOK"
+
+
+def test_a_recorded_label_that_the_fetcher_does_not_name_is_noticed() -> None:
+    strange = recording()
+    strange.answers[0] = strange.answers[0].model_copy(update={"label": "name"})
+
+    assert complaint(Honest(), strange) == ("notes:b1: the label 'name' is recorded, and is none of title, page")
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("title", "recognised as 'title', and it is recorded as 'page'"),
+        ("pages", "recognised as 'pages', which is none of title, page"),
+    ],
+)
+def test_an_answer_that_is_recognised_as_another_one_is_noticed(label: str, said: str) -> None:
+    class Mistaken(Honest):
+        def recognise(self, body: JSON) -> str | None:
+            return super().recognise(body) and label
+
+    assert complaint(Mistaken()) == f"notes:b1, GET /books/b1/notes: {said}"
+
+
+def test_an_answer_that_is_not_recognised_at_all_is_fine() -> None:
+    class Blind(Honest):
+        def recognise(self, _: JSON) -> str | None:
+            return None
+
+    check_fetcher(Blind(), recording(), environ=ENVIRON, ways=[])
+
+
+@pytest.mark.parametrize("path", [(), ("b1", "b2"), (None,), "b"])
+def test_identifying_by_anything_but_a_text_for_each_part_is_noticed(path: Any) -> None:
+    class Vague(Honest):
+        def identify(self, _: Sequence[Answer]) -> tuple[str, ...]:
+            given: tuple[str, ...] = path
+            return given
+
+    assert complaint(Vague()) == (
+        f"notes:b1, GET /books/b1: identified as {path!r}, and not by a text for each of BOOK"
+    )
 
 
 # --- requests -----------------------------------------------------------------------------------------
@@ -241,22 +325,86 @@ def test_asking_for_ever_is_noticed_before_it_takes_for_ever() -> None:
             while True:
                 yield Request(label="page", path=("books", "b1", "notes"), query={"page": "2"})
 
-    assert "GET /books/b1/notes?page=2 would be one request too many" in complaint(Endless())
+    assert complaint(Endless()) == (
+        "notes:b1: its paging never ends: 1000 requests so far, the last one for /books/b1/notes {'page': '2'}"
+    )
 
 
-def test_asking_for_ever_when_a_value_is_spoilt_is_noticed() -> None:
+def test_paging_that_trusts_the_platform_not_to_give_a_page_again_is_noticed() -> None:
     class Trusting(Honest):
         def ask(self, reference: Reference) -> Asking:
             yield Request(label="title", path=("books", *reference.path), may_fail=True)
-            page: str | None = "1"
-            while page is not None:
+            page = "1"
+            while page:
                 answer = yield Request(label="page", path=("books", *reference.path, "notes"), query={"page": page})
-                page = "2" if isinstance(answer.body, dict) and answer.body.get("next") is not None else None
+                page = self.further(answer.body)
 
-    said = complaint(Trusting())
+    assert complaint(Trusting()).startswith(
+        "notes:b1, when every page is like the first: its paging never ends: 1000 requests so far"
+    )
 
-    assert said.startswith("notes:b1, with /next as 7 in GET /books/b1/notes: ")
-    assert said.endswith("it goes on asking: 1000 requests so far")
+
+def test_a_session_of_many_pages_may_take_more_requests_than_that() -> None:
+    pages: list[Any] = [{"notes": [], "next": str(number + 2)} for number in range(1_100)]
+    pages[-1] = {"notes": [{"n": 1}]}
+
+    check_fetcher(Honest(), recording_of(*pages), environ=ENVIRON, ways=[])
+
+
+def test_asking_for_ever_when_a_value_is_spoilt_is_noticed() -> None:
+    class Counting(Honest):
+        def ask(self, reference: Reference) -> Asking:
+            yield Request(label="title", path=("books", *reference.path), may_fail=True)
+            page, asked = "1", {""}
+            while page not in asked:
+                asked.add(page)
+                answer = yield Request(label="page", path=("books", *reference.path, "notes"), query={"page": page})
+                is_odd = isinstance(answer.body, dict) and answer.body.get("next") == 7
+                page = str(len(asked)) if is_odd else self.further(answer.body)
+
+    said = complaint(Counting())
+
+    assert said.startswith("notes:b1, with /next as 7 in GET /books/b1/notes: its paging never ends: ")
+    assert said.endswith("1000 requests so far, the last one for /books/b1/notes {'page': '999'}")
+
+
+def test_a_request_under_a_label_that_the_fetcher_does_not_name_is_noticed() -> None:
+    class Mumbling(Honest):
+        def ask(self, reference: Reference) -> Asking:
+            yield from super().ask(reference)
+            yield Request(label="it", path=("books", *reference.path), may_fail=True)
+
+    assert complaint(Mumbling()) == "notes:b1: the label 'it' is asked for, and is none of title, page"
+
+
+def test_connecting_with_a_variable_that_the_fetcher_does_not_name_is_noticed() -> None:
+    class Secretive(Honest):
+        variables = ("NOTES_URL",)
+
+    said = complaint(Secretive())
+
+    assert said == (
+        "notes:b1: connecting raises KeyError('NOTES_KEY'); of the variables that the fetcher names, none were given"
+    )
+
+
+def test_asking_another_host_is_noticed_before_anything_leaves_this_machine() -> None:
+    class Outgoing(Honest):
+        def connect(self, environ: Mapping[str, str], _: str | None) -> Connection:
+            return super().connect(environ, "https://notes.example")
+
+    assert complaint(Outgoing()) == ("notes:b1: asks notes.example, and not the base URL that `connect` was given")
+
+
+def test_a_fetcher_that_gets_its_token_by_oauth2_can_be_checked() -> None:
+    def environ(base_url: str) -> dict[str, str]:
+        return demo.environment(base_url, {})
+
+    (chat,) = bundled("hubster")
+
+    check_fetcher(Hubster(), chat, environ=environ, tokens=demo.TOKENS, ways=[7])
+    with pytest.raises(AssertionError, match=r"POST http://127\.0\.0\.1:\d+/connect/token answered 404"):
+        check_fetcher(Hubster(), chat, environ=environ, ways=[7])
 
 
 # --- reading ------------------------------------------------------------------------------------------
@@ -318,6 +466,159 @@ def test_events_that_depend_on_the_place_in_an_answer_are_noticed() -> None:
     assert complaint(fetcher_with(Placing)).startswith("notes:b1: record by record is not equal: item 2 is ")
 
 
+# --- which list holds the records ----------------------------------------------------------------------
+
+
+TAGS = ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tags": TAGS, "notes": [{"n": 1}]},
+        {"notes": [{"n": 1}], "tags": TAGS},
+        {"about": {"tags": [TAGS]}, "notes": [{"n": 1, "tags": TAGS}]},
+        {"tags": TAGS, "notes": []},
+    ],
+)
+def test_a_list_that_gives_no_events_holds_no_records(body: JSON) -> None:
+    check_fetcher(Honest(), recording_of(body), environ=ENVIRON)
+
+
+def test_a_list_within_the_one_record_of_an_answer_holds_no_records() -> None:
+    class OfOne(HonestReader):
+        def feed(self, answer: Answer) -> Iterator[Item]:
+            return iter(()) if answer.failure is not None else self.read(answer.body)
+
+    class Single(Honest):
+        def recognise(self, _: JSON) -> str | None:
+            return None
+
+        def reader(self, reference: Reference) -> HonestReader:
+            return OfOne(reference)
+
+    check_fetcher(Single(), recording_of({"n": 1, "tags": TAGS}), environ=ENVIRON)
+
+
+def test_records_may_lie_deeper_and_in_several_lists() -> None:
+    class OfTwo(HonestReader):
+        loses_the_second = False
+
+        def feed(self, answer: Answer) -> Iterator[Item]:
+            match answer.body:
+                case {"data": {"notes": list(notes)}, "more": list(more)}:
+                    notes = [*more, *notes[: 1 if self.loses_the_second else None]]
+                    yield from super().feed(replace(answer, body={"notes": notes}))
+                case _:
+                    yield from super().feed(answer)
+
+    class Losing(OfTwo):
+        loses_the_second = True
+
+    class Deep(Honest):
+        def recognise(self, _: JSON) -> str | None:
+            return None
+
+    def deep(reader: type[HonestReader]) -> Deep:
+        fetcher = Deep()
+        fetcher.reader = reader  # type: ignore[method-assign]
+        return fetcher
+
+    pages = recording_of({"data": {"notes": [{"n": 1}, {"n": 2}]}, "more": [{"n": 3}, {"n": 4}]})
+
+    check_fetcher(deep(OfTwo), pages, environ=ENVIRON)
+    assert complaint(deep(Losing), pages).startswith("notes:b1: record by record ")
+
+
+def test_pages_that_hide_each_other_hold_records_all_the_same() -> None:
+    class Forgetful(HonestReader):
+        def read(self, note: JSON) -> Iterator[Item]:
+            return (replace(item, remainder=None) for item in super().read(note) if isinstance(item, Note))
+
+    page = {"notes": [{"n": 1, "text": "milk", "due": "soon"}]}
+    twice = recording_of({**page, "next": "2"}, page)
+
+    class Listing(HonestReader):
+        def read(self, note: JSON) -> Iterator[Item]:
+            key = self.keys.claim(note, str(note["n"]) if isinstance(note, dict) and "n" in note else None)
+            return iter(() if key is None else (Note(key=key, remainder=note),))
+
+    check_fetcher(fetcher_with(Listing), twice, environ=ENVIRON)
+    assert complaint(fetcher_with(Forgetful), twice) == (
+        "notes:b1: the trace lacks 1, /notes/0/n in GET /books/b1/notes, and 1 more"
+    )
+
+
+# --- the trace -----------------------------------------------------------------------------------------
+
+
+def test_a_remainder_that_is_dropped_is_noticed() -> None:
+    class Dropping(HonestReader):
+        def read(self, note: JSON) -> Iterator[Item]:
+            return (replace(item, remainder=None) for item in super().read(note) if isinstance(item, Note))
+
+    assert complaint(fetcher_with(Dropping)) == (
+        "notes:b1: the trace lacks 1, /notes/0/n in GET /books/b1/notes, and 1 more"
+    )
+
+
+@pytest.mark.parametrize(
+    "record", ["bare", "7", '"quoted"', 7, True, 1.5, [["x"]], {"at": None}, {"long": 70_000 * "x"}]
+)
+def test_a_record_of_any_kind_can_be_found_in_the_trace(record: JSON) -> None:
+    check_fetcher(Honest(), recording_of({"notes": [record]}), environ=ENVIRON, ways=[])
+
+
+def test_a_time_counts_as_told_and_one_of_the_platforms_own_spelling_when_it_is_explained() -> None:
+    def day(told: JSON) -> Stamp | None:
+        dotted = told.split(".") if isinstance(told, str) else []
+        return times.parse(f"{'-'.join(reversed(dotted))}T00:00:00Z") if len(dotted) == 3 else None
+
+    class Dated(HonestReader):
+        def read(self, note: JSON) -> Iterator[Item]:
+            for item in super().read(note):
+                if isinstance(item, Note) and isinstance(note, dict):
+                    fields = Fields(note)
+                    at = fields.nanoseconds("on", day) or fields.nanoseconds("at")
+                    yield replace(item, start=at, end=at, remainder=fields.rest())
+                else:
+                    yield item
+
+    stamped = recording_of({"notes": [{"at": "2026-11-18T09:00:00.25Z"}]})
+    dotted = recording_of({"notes": [{"on": "18.11.2026"}]})
+
+    check_fetcher(fetcher_with(Dated), stamped, environ=ENVIRON, ways=[])
+    check_fetcher(fetcher_with(Dated), dotted, environ=ENVIRON, ways=[], stamps=[day])
+    assert complaint(fetcher_with(Dated), dotted).startswith("notes:b1: the trace lacks '18.11.2026', /notes/0/on in ")
+
+
+class Guarded(Honest):
+    secrets = ("Pin",)  # type: ignore[assignment]
+
+
+def guarded(*, leaks: bool) -> Guarded:
+    class Guarding(HonestReader):
+        def read(self, note: JSON) -> Iterator[Item]:
+            for item in super().read(note):
+                yield item if leaks or not isinstance(item, Note) else replace(item, remainder=without(note, {"pin"}))
+
+    fetcher = Guarded()
+    fetcher.reader = Guarding  # type: ignore[method-assign]
+    return fetcher
+
+
+def test_a_secret_of_the_platform_in_the_trace_is_noticed() -> None:
+    pages = recording_of({"notes": [{"n": 1, "by": {"pIN": ["hunter22"]}}]})
+
+    check_fetcher(guarded(leaks=False), pages, environ=ENVIRON)
+    assert complaint(guarded(leaks=True), pages) == ("notes:b1: a value of 'pIN' is in the trace, and that is a secret")
+
+
+@pytest.mark.parametrize("note", [{"pin": "short"}, {"pin": 12345678}, {"pin": "hunter22", "text": "I am hunter22!"}])
+def test_a_secret_that_may_stand_in_a_trace_by_chance_is_none(note: JSON) -> None:
+    check_fetcher(guarded(leaks=True), recording_of({"notes": [note]}), environ=ENVIRON, ways=[])
+
+
 # --- spoilt values ------------------------------------------------------------------------------------
 
 
@@ -364,20 +665,49 @@ def test_asking_on_that_raises_is_noticed() -> None:
 
     said = complaint(Reaching())
 
-    assert said.endswith("""asking on, or recognising it, raises TypeError("'NoneType' object is not subscriptable")""")
+    assert said.endswith("""asking on raises TypeError("'NoneType' object is not subscriptable")""")
     assert "GET /books/b1/notes" in said
 
 
-@pytest.mark.parametrize("which", ["recognise", "identify"])
-def test_recognising_that_raises_is_noticed(which: str) -> None:
+def test_recognising_that_raises_is_noticed() -> None:
     class Recognising(Honest):
         def recognise(self, body: JSON) -> str | None:
-            return "page" if which == "recognise" and body["notes" if "notes" in body else "title"] else None
+            return "page" if body and "notes" in body else None
 
+    assert complaint(Recognising()) == (
+        "notes:b1, with GET /books/b1 as 7: recognising it raises "
+        """TypeError("argument of type 'int' is not iterable")"""
+    )
+
+
+def test_identifying_that_raises_is_noticed() -> None:
+    class Identifying(Honest):
         def identify(self, answers: Sequence[Answer]) -> tuple[str, ...]:
-            return (answers[-1].body["book"],) if which == "identify" else super().identify(answers)
+            return (answers[-1].body["book"],)
 
-    assert ": asking on, or recognising it, raises " in complaint(Recognising())
+    assert complaint(Identifying()) == "notes:b1, GET /books/b1: identifying its session raises KeyError('book')"
+
+
+def test_the_work_grows_as_the_recording_does() -> None:
+    class Counting(HonestReader):
+        read_so_far = 0
+
+        def read(self, note: JSON) -> Iterator[Item]:
+            Counting.read_so_far += 1
+            return super().read(note)
+
+    def work(pages: int) -> int:
+        Counting.read_so_far = 0
+        bodies: list[Any] = [
+            {"notes": [{"n": 10 * page + each, "text": "tea"} for each in range(8)], "next": str(page + 2)}
+            for page in range(pages)
+        ]
+        bodies[-1]["next"] = None
+        check_fetcher(fetcher_with(Counting), recording_of(*bodies), environ=ENVIRON)
+        return Counting.read_so_far
+
+    assert work(12) < 2.5 * work(6)
+    assert work(6) < 6 * 8 * 300
 
 
 def test_a_sentence_about_what_is_spoilt_is_fine_and_any_other_error_is_not() -> None:
@@ -427,3 +757,35 @@ def test_a_value_without_parts_is_not_spoilt_and_none_is_changed_in_place() -> N
     assert list(spoilt("text")) == []
     assert len(list(spoilt(value, [None, 7]))) == 3 + 2 + 3
     assert value == {"a": [{"b": 1}]}
+
+
+# --- the guide -----------------------------------------------------------------------------------------
+
+
+def test_the_paging_and_the_finding_of_the_guide_work() -> None:
+    blocks = re.findall(r"```python\n(def .*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {"Request": Request, "Found": Found, "Reference": Reference}
+    for block in blocks:
+        exec(compile(f"from __future__ import annotations\n{block}", GUIDE.name, "exec"), names)  # noqa: S102
+
+    class Guided(Honest):
+        name = "acme"
+        labels = ("ticket", "log")
+        ask = names["ask"]
+
+        def recognise(self, _: JSON) -> str | None:
+            return None
+
+    path = "/api/tickets/T-1"
+    pages = [({}, {"notes": [1], "next": "b"}), ({"cursor": "b"}, {"notes": [2], "next": ""})]
+    answers = [
+        RecordedAnswer(label="ticket", path=path, status=404),
+        *(RecordedAnswer(label="log", path=f"{path}/log", query=query, body=body) for query, body in pages),
+    ]
+    finding = names["find"](Guided(), Reference("acme", ("", "T-1")))
+    asked = next(finding)
+    with pytest.raises(StopIteration) as end:
+        finding.send(Answer(label="ticket", body={"desk": "north"}, source="it", request=asked))
+
+    check_fetcher(Guided(), Recording(recording=1, session="acme:T-1", answers=answers), environ=ENVIRON)
+    assert end.value.value.references == (Reference("acme", ("north", "T-1")),)
