@@ -19,6 +19,7 @@ from otel_agent_events.keys import Keys
 from otel_agent_events.scrub import SCRUBBED, Scrubber
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.fetchers.test_client import install_diary
+from tests.recordings import recordings
 from tests.test_content import SECRET
 
 if TYPE_CHECKING:
@@ -697,3 +698,24 @@ def test_a_damaged_recording_costs_only_itself() -> None:
         None,
     ]
     assert report.exit_code == 1
+
+
+# --- every platform -----------------------------------------------------------------------------------
+
+
+def every_recording() -> list[Recording]:
+    return [each for platform in ("agora", "hubster", "lyzr", "vectara") for each in recordings(platform)]
+
+
+@pytest.mark.parametrize("played", every_recording(), ids=lambda each: each.session)
+def test_what_is_recorded_of_any_platform_replays_to_the_same_ids_and_bytes(here: Path, played: Recording) -> None:
+    with LoopbackPlatform([played], headers=demo.HEADERS, tokens=demo.TOKENS) as platform:
+        environ = demo.environment(platform.base_url, {})
+        live = replay([played.session], to=["file:live"], environ=environ)
+        told = record(played.session, "recorded.json", environ=environ)
+    again = replay(["recorded.json"], to=["file:again"], environ={})
+
+    assert (live.exit_code, again.exit_code, told.warnings) == (0, 0, ())
+    assert [session.trace_id for session in live.sessions] == [session.trace_id for session in again.sessions]
+    assert (here / "live").read_bytes() == (here / "again").read_bytes()
+    assert "tokenId" not in (here / "recorded.json").read_text()
