@@ -26,7 +26,14 @@ def _a_time(written: str) -> str:
 Time: TypeAlias = Annotated[
     str,
     AfterValidator(_a_time),
-    Field(description="RFC 3339, up to nine fractional digits.", json_schema_extra={"format": "date-time"}),
+    Field(
+        description="RFC 3339, up to nine fractional digits.",
+        json_schema_extra={
+            "format": "date-time",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)? "
+            "?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$",
+        },
+    ),
 ]
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 
@@ -60,7 +67,19 @@ class SessionLine(_Line):
     session: NeutralSession
 
 
+_TOLD = {"type": "string"}
+_ONE_WAY_TO_SAY_WHEN: JSON = {
+    "allOf": [
+        {"not": {"required": ["time", "start"], "properties": {"time": _TOLD, "start": _TOLD}}},
+        {"not": {"required": ["time", "end"], "properties": {"time": _TOLD, "end": _TOLD}}},
+        {"not": {"required": ["start"], "properties": {"start": _TOLD, "end": {"type": "null"}}}},
+    ]
+}
+
+
 class _NeutralEvent(_Line):
+    model_config = ConfigDict(json_schema_extra=_ONE_WAY_TO_SAY_WHEN)
+
     id: Annotated[str | None, Field(description="Of the record; without it the key is derived from its content.")] = (
         None
     )

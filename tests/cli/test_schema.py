@@ -74,6 +74,8 @@ def _accepts(word: str, told: Any, value: Any, root: Any) -> bool:
     verdicts: dict[str, Callable[[], bool]] = {
         "$ref": lambda: accepts(root["$defs"][each.removeprefix("#/$defs/")], value, root),
         "anyOf": lambda: any(accepts(one, value, root) for one in each),
+        "allOf": lambda: all(accepts(one, value, root) for one in each),
+        "not": lambda: not accepts(each, value, root),
         "oneOf": lambda: [accepts(one, value, root) for one in each].count(True) == 1,
         "const": lambda: bool(value == each),
         "enum": lambda: value in each,
@@ -174,6 +176,12 @@ def test_every_line_of_the_example_with_every_kind_is_accepted(line: str) -> Non
         {"session": {"id": "s1", "platform": "acme", "path": []}},
         {"session": "s1"},
         [],
+        {"kind": "thinking", "time": "2026-11-18T08:00:00Z", "start": "2026-11-18T08:00:00Z"},
+        {"kind": "thinking", "time": "2026-11-18T08:00:00Z", "end": "2026-11-18T08:00:00Z"},
+        {"kind": "thinking", "start": "2026-11-18T08:00:00Z"},
+        {"kind": "thinking", "start": "2026-11-18T08:00:00Z", "end": None},
+        {"kind": "thinking", "time": "yesterday"},
+        {"session": {"id": "s", "platform": "p", "started": "then"}},
     ],
 )
 def test_what_the_reader_refuses_the_schema_refuses_as_well(line: Any) -> None:
@@ -182,6 +190,22 @@ def test_what_the_reader_refuses_the_schema_refuses_as_well(line: Any) -> None:
     assert not accepts(told, line, told)
     with pytest.raises(ValidationError):
         LINE.validate_python(line)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"time": "2026-11-18T08:00:00.123456789Z", "start": None, "end": None},
+        {"start": "2026-11-18 08:00:00,5+01:00", "end": "2026-11-18t08:00:00z"},
+        {"end": "2026-11-18T08:00:00", "start": None},
+        {},
+    ],
+)
+def test_every_way_to_say_when_is_accepted_by_both(times: dict[str, str | None]) -> None:
+    line = {"kind": "thinking", **times}
+
+    LINE.validate_python(line)
+    assert accepts(schema(), line, schema())
 
 
 def test_the_example_in_the_help_is_accepted() -> None:
