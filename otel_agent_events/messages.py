@@ -8,13 +8,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MOST_WORDS = 300
 """Characters of what somebody else says that a message repeats."""
 
 MOST_READ = 100 * MOST_WORDS
 """Characters of it that are looked at: credentials are hidden before it is cut, so that no half of one stays."""
+
+MOST_TOLD = 10
+"""Sentences of one kind that are told one by one."""
 
 _SHORT = 6
 
@@ -23,6 +26,12 @@ def one_line(words: str) -> str:
     """Give words for a message: one printable line of at most 300 characters."""
     line = " ".join("".join(each if each.isprintable() else " " for each in words).split())
     return line if len(line) <= MOST_WORDS else f"{line[: MOST_WORDS - 1]}…"
+
+
+def first_of(told: Sequence[str]) -> list[str]:
+    """Give the first ten of many sentences, and say how many more there are: a file may have one on every line."""
+    more = len(told) - MOST_TOLD
+    return [*told[:MOST_TOLD], *([f"and {more} more of this kind"] if more > 0 else [])]
 
 
 def hidden(text: str, secrets: Iterable[str], *, mask: str, ignore_case: bool = False) -> str:

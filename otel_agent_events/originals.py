@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from otel_agent_events.keys import Changed, changed, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from otel_agent_events.events import JSON
 
@@ -59,6 +59,29 @@ def with_texts(value: JSON, change: Callable[[str], str]) -> JSON:
                 holder[place] = change(text)
             case dict() as inner:
                 holder[place] = members = {change(name): told for name, told in inner.items()}
+                pending.extend((members, name) for name in members)
+            case list() as inner:
+                holder[place] = items = list(inner)
+                pending.extend((items, number) for number in range(len(items)))
+            case _:
+                pass
+    return kept[0]
+
+
+def without_members(value: JSON, names: Container[str]) -> JSON:
+    """Give a copy of a value without the members of these names, at any depth, however deep it is.
+
+    Args:
+        value: stays as it is.
+        names: in lower case; those of the members may be in any.
+    """
+    kept: list[Any] = [value]
+    pending: list[tuple[Any, Any]] = [(kept, 0)]
+    while pending:
+        holder, place = pending.pop()
+        match holder[place]:
+            case dict() as inner:
+                holder[place] = members = {name: told for name, told in inner.items() if name.casefold() not in names}
                 pending.extend((members, name) for name in members)
             case list() as inner:
                 holder[place] = items = list(inner)

@@ -23,6 +23,7 @@ from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.delivery import Delivery
 from otel_agent_events.errors import SessionError, UsageError
+from otel_agent_events.messages import first_of
 from otel_agent_events.otlp import connect
 from otel_agent_events.otlp.file import ConsoleDestination, FileDestination
 from otel_agent_events.report import DestinationReport, Report, SessionReport
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 
 HELD = 2_000
 """Spans of a session that are held back until it is complete, so that a failed fetch leaves no torso behind."""
-
-MOST_FLAWS = 10
-"""Flaws of a session that are told one by one."""
 
 OTLP = "otlp"
 
@@ -258,15 +256,9 @@ def _replay_one(
         duplicates=conversion.duplicates,
         # What a trace lacks is of no interest where there is none.
         warnings=source.warnings if failure is not None and not streaming else tuple(conversion.warnings),
-        error="; ".join([*_told_flaws(conversion.flaws), *([stopped] if stopped else [])]) or None,
+        error="; ".join([*first_of(conversion.flaws), *([stopped] if stopped else [])]) or None,
     )
     return report, tuple(conversion.subagents)
-
-
-def _told_flaws(flaws: Sequence[str]) -> list[str]:
-    """Give the first flaws, and say how many more there are: a file may have one on every line."""
-    more = len(flaws) - MOST_FLAWS
-    return [*flaws[:MOST_FLAWS], *([f"and {more} more of this kind"] if more > 0 else [])]
 
 
 def _what_is_out(counted: Sequence[DestinationReport]) -> str:

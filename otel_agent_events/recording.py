@@ -14,7 +14,7 @@ from otel_agent_events.events import Caution, Session
 from otel_agent_events.fetchers import FETCHERS
 from otel_agent_events.fetchers.client import encoded_path
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
-from otel_agent_events.originals import changed_parts, with_texts
+from otel_agent_events.originals import changed_parts, with_texts, without_members
 from otel_agent_events.reference import Reference
 from otel_agent_events.replacement import Replacement
 from otel_agent_events.scrub import Scrubber
@@ -170,15 +170,8 @@ class _TakeOut:
 
     def __call__(self, told: JSON) -> Any:
         """Give the value without them."""
-        kept = self._without_names(told)
+        kept = without_members(told, self._names)
         return with_texts(kept if self._scrubber is None else self._scrubber.value(kept), self._mask)
-
-    def _without_names(self, told: JSON) -> JSON:
-        if isinstance(told, dict):
-            return {
-                name: self._without_names(inner) for name, inner in told.items() if name.casefold() not in self._names
-            }
-        return [self._without_names(inner) for inner in told] if isinstance(told, list) else told
 
 
 def _keys_of(readable: Readable, reference: Reference, answers: Sequence[Answer]) -> list[str]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import httpx
 
 from otel_agent_events.errors import ReadError, SessionError, UsageError
-from otel_agent_events.fetchers import FETCHERS, Finder
+from otel_agent_events.fetchers import FETCHERS, Finder, form_of
 from otel_agent_events.fetchers.client import TIMEOUT, Client, Limits
-from otel_agent_events.fetchers.neutral import Neutral, is_neutral, load_neutral
+from otel_agent_events.fetchers.neutral import is_neutral, load_neutral
 from otel_agent_events.fetchers.saved import load
 from otel_agent_events.reference import Reference
 
@@ -154,13 +154,10 @@ class Sources:
         if missing < 0 or not reference.path[-1]:
             raise _no_session(str(reference), fetcher)
         whole = Reference(reference.platform, ("",) * missing + reference.path)
-        if all(whole.path):
-            client = self.client(fetcher)
-            return Wanted(str(reference), lambda: [_fetched(client, fetcher, whole)])
-        if not isinstance(fetcher, Finder):
+        if not all(whole.path) and not isinstance(fetcher, Finder):
             raise _no_session(str(reference), fetcher)
-        client = self.client(fetcher)
-        return Wanted(str(reference), lambda: [_found(client, fetcher, whole)])
+        client, had = self.client(fetcher), _fetched if all(whole.path) else _found
+        return Wanted(str(reference), lambda: [had(client, fetcher, whole)])
 
     def client(self, fetcher: Fetcher) -> Client:
         """Give the one client of a platform.
@@ -186,13 +183,12 @@ class Sources:
         if is_neutral(content):
             if self._session is not None:
                 raise ReadError(f"{name} names its sessions itself; leave --session out")
-            return [
-                Source(reference=each.reference, fetcher=Neutral(), answers=each.answers, flaws=each.flaws, saved=True)
-                for each in load_neutral(content, name)
-            ]
+            several = load_neutral(content, name)
+        else:
+            several = load(content, name, self._session)
         return [
             Source(reference=each.reference, fetcher=each.fetcher, answers=each.answers, flaws=each.flaws, saved=True)
-            for each in load(content, name, self._session)
+            for each in several
         ]
 
 
@@ -215,9 +211,9 @@ def _found(client: Client, fetcher: Fetcher, incomplete: Reference) -> Source:
             said = f"{session!r} was looked for in {found.searched}, and is {reference}"
             return _fetched(client, fetcher, reference, warnings=(said,))
         case ():
-            named = f"{fetcher.name}:{'/'.join(fetcher.path)}"
             raise SessionError(
-                f"{incomplete}: {session!r} was looked for in {found.searched}, and is not there; name it as {named}"
+                f"{incomplete}: {session!r} was looked for in {found.searched}, and is not there; "
+                f"name it as {form_of(fetcher)}"
             )
         case several:
             names = ", ".join(map(str, several[:_MOST_CANDIDATES]))
@@ -230,7 +226,7 @@ def _found(client: Client, fetcher: Fetcher, incomplete: Reference) -> Source:
 
 
 def _no_session(told: str, fetcher: Fetcher) -> UsageError:
-    return UsageError(f"{told} names no session; write {fetcher.name}:{'/'.join(fetcher.path)}")
+    return UsageError(f"{told} names no session; write {form_of(fetcher)}")
 
 
 def _transport() -> httpx.Client:

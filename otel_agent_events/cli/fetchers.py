@@ -11,7 +11,7 @@ from otel_agent_events.cli.words import say
 def command() -> None:
     """List the installed fetchers, how each names a session, and the variables it reads."""
     from otel_agent_events.errors import UsageError  # noqa: PLC0415 - --help needs none of it
-    from otel_agent_events.fetchers import FETCHERS  # noqa: PLC0415
+    from otel_agent_events.fetchers import FETCHERS, form_of  # noqa: PLC0415
 
     for name in FETCHERS.names():
         try:
@@ -19,5 +19,5 @@ def command() -> None:
         except UsageError as error:
             say(f"{name}  {error}")
             continue
-        say(f"{name}:{'/'.join(fetcher.path)}")
+        say(form_of(fetcher))
         say(f"  reads {', '.join(fetcher.variables)}")

@@ -175,6 +175,11 @@ class Fetcher(Readable, Protocol):
         ...
 
 
+def form_of(fetcher: Fetcher) -> str:
+    """Say how a session of a platform is named: `vectara:AGENT/SESSION`."""
+    return f"{fetcher.name}:{'/'.join(fetcher.path)}"
+
+
 @runtime_checkable
 class Finder(Protocol):
     """What a fetcher has as well when its API tells where a session is of which only the id is known."""

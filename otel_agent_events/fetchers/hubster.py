@@ -20,6 +20,7 @@ from otel_agent_events.fetchers.fields import Fields
 from otel_agent_events.fetchers.hubster_activity import ACTIVITIES, read_activity, rest_of, stamp_of
 from otel_agent_events.fetchers.merged import Placed, merged
 from otel_agent_events.keys import Keys, key_of, shallow
+from otel_agent_events.originals import without_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,8 @@ _TOKEN_PATH = "/connect/token"  # noqa: S105 - a path, not a secret
 _TYPES = ("Customer", "Agent", "Bot")
 """The only integration types by which activities can be asked for; one of them has to be named."""
 
-_SECRET = "tokenid"  # noqa: S105 - the name of a member: "reserved for Hubster", say its documents
+_SECRETS = ("tokenid",)
+"""The members that are "reserved for Hubster", as its documents say, in lower case."""
 
 
 class Hubster:
@@ -293,23 +295,8 @@ def _is_activity(record: JSON) -> bool:
 
 
 def _without_secrets(record: JSON) -> JSON:
-    """Give the record without what Hubster reserves for itself, at any depth: without recursion, which has a limit."""
-    kept: Any = [record]
-    pending: list[tuple[Any, Any]] = [(kept, 0)]
-    while pending:
-        holder, place = pending.pop()
-        match holder[place]:
-            case dict() as inner:
-                copy: Any = {name: told for name, told in inner.items() if name.casefold() != _SECRET}
-                places: Any = copy
-            case list() as inner:
-                copy = list(inner)
-                places = range(len(copy))
-            case _:
-                continue
-        holder[place] = copy
-        pending.extend((copy, each) for each in places)
-    return kept[0]
+    """Give the record without what Hubster reserves for itself."""
+    return without_members(record, _SECRETS)
 
 
 def _credentials(environ: Mapping[str, str]) -> Credentials:

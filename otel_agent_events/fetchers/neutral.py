@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from otel_agent_events import times
 from otel_agent_events.errors import ReadError
-from otel_agent_events.events import JSON, Session, value
+from otel_agent_events.events import JSON, Session
 from otel_agent_events.fetchers import Answer
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.fetchers.neutral_lines import EVENT_LINE, KINDS, SESSION_LINE, SessionLine, event_of
-from otel_agent_events.fetchers.saved import first_error, utf8
+from otel_agent_events.fetchers.saved import Saved, first_error, utf8
 from otel_agent_events.keys import Keys, shallow
+from otel_agent_events.messages import first_of
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
@@ -31,31 +32,22 @@ _LOOKED_AT = 20
 """So many lines are looked at to see whether a file is one of neutral events: the first ones may be broken."""
 
 _OF_A_SERVER = " where JSON was expected; is the base URL right?"
-_MOST_TOLD = 10
-"""Bad lines that are told one by one when no line begins a session."""
 
 # --- a file -------------------------------------------------------------------------------------------
-
-
-@value()
-class NeutralFile:
-    """One session of a file: its lines, and those that could not be read."""
-
-    reference: Reference
-    answers: tuple[Answer, ...]
-    flaws: tuple[str, ...]
 
 
 def is_neutral(content: bytes) -> bool:
     """Say whether one of the first lines begins a session of neutral events."""
     for line in utf8(content).split(b"\n", _LOOKED_AT)[:_LOOKED_AT]:
+        if b'"session"' not in line:
+            continue  # most files are one long line of something else, and are parsed once
         body = _parsed(line)
         if _begins_session(body) and isinstance(body[_SESSION], dict):
             return True
     return False
 
 
-def load_neutral(content: bytes, name: str) -> list[NeutralFile]:
+def load_neutral(content: bytes, name: str) -> list[Saved]:
     """Split a file into its sessions. A session that is begun again goes on.
 
     Args:
@@ -97,11 +89,13 @@ def load_neutral(content: bytes, name: str) -> list[NeutralFile]:
         if flaw is not None:
             (unplaced if current is None else flaws[current]).append(flaw)
     if not answers:
-        more = len(unplaced) - _MOST_TOLD
-        raise ReadError("; ".join([*unplaced[:_MOST_TOLD], *([f"and {more} more of this kind"] if more > 0 else [])]))
+        raise ReadError("; ".join(first_of(unplaced)))
     last = list(answers)[-1]
     flaws[last].extend(unplaced)
-    return [NeutralFile(reference=each, answers=tuple(answers[each]), flaws=tuple(flaws[each])) for each in answers]
+    return [
+        Saved(reference=each, fetcher=Neutral(), answers=tuple(answers[each]), flaws=tuple(flaws[each]))
+        for each in answers
+    ]
 
 
 class Neutral:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.events import value
-from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher
+from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher, Readable, form_of
 from otel_agent_events.fetchers.client import integer
 from otel_agent_events.originals import with_originals
 from otel_agent_events.reference import Reference
@@ -92,7 +92,7 @@ class Saved:
     """
 
     reference: Reference
-    fetcher: Fetcher
+    fetcher: Readable
     answers: tuple[Answer, ...]
     flaws: tuple[str, ...] = ()
 
@@ -255,7 +255,7 @@ def _fetcher_of(recording: Recording, name: str) -> Fetcher:
         raise ReadError(f"{name} is no recording that can be read here: {error}") from None
     path = recording.reference.path
     if len(path) != len(fetcher.path) or not path[-1]:
-        wanted = f"{fetcher.name}:{'/'.join(fetcher.path)}"
+        wanted = form_of(fetcher)
         raise ReadError(f"{name} is no recording: its session is {recording.session!r}, which is not {wanted}")
     return fetcher
 
@@ -263,8 +263,7 @@ def _fetcher_of(recording: Recording, name: str) -> Fetcher:
 def _identified(fetcher: Fetcher, answers: Sequence[Answer], name: str) -> Reference:
     path = fetcher.identify(answers)
     if not path[-1]:
-        wanted = f"{fetcher.name}:{'/'.join(fetcher.path)}"
-        raise ReadError(f"{name} does not say which session it is; say it with --session {wanted}")
+        raise ReadError(f"{name} does not say which session it is; say it with --session {form_of(fetcher)}")
     return Reference(fetcher.name, path)
 
 

@@ -19,11 +19,12 @@ from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.errors import FetchError, SessionError
 from otel_agent_events.events import Caution, Session, value
-from otel_agent_events.fetchers import Answer
+from otel_agent_events.fetchers import Answer, form_of
 from otel_agent_events.fetchers.client import Client, Limits, Waiting, encoded_path
 from otel_agent_events.fetchers.saved import Recording, load_recording
+from otel_agent_events.originals import without_members
 from otel_agent_events.sources import Source
-from otel_agent_events.testing.leaves import holds, leaves, placed_leaves, told_by, without
+from otel_agent_events.testing.leaves import holds, leaves, placed_leaves, told_by
 from otel_agent_events.testing.loopback import LoopbackPlatform
 from otel_agent_events.testing.records import Layout, around, at, pointer, put
 
@@ -171,7 +172,7 @@ class _Check:
         )
         _must(
             len(reference.path) == len(fetcher.path),
-            f"{self._session} is no session of the fetcher, whose path is {fetcher.name}:{'/'.join(fetcher.path)}",
+            f"{self._session} is no session of the fetcher, whose path is {form_of(fetcher)}",
         )
         for answer in self._answers:
             self._know(answer.label, "is recorded")
@@ -370,7 +371,7 @@ class _Check:
                 (where, leaf)
                 for place in self._layout.known(answer)
                 for number, record in enumerate(at(answer.body, place))
-                for where, leaf in placed_leaves(without(record, secret), f"{pointer(place)}/{number}")
+                for where, leaf in placed_leaves(without_members(record, secret), f"{pointer(place)}/{number}")
                 if leaf is not None and not holds(told, leaf, self._stamps)
             ]
             if lost:
@@ -390,7 +391,7 @@ class _Check:
         open_: list[str] = [self._session, *(unquote(each.path) for each in self._recording.answers)]
         open_.extend(told for each in self._recording.answers for told in each.query.values())
         for answer in self._good:
-            open_.extend(leaf for leaf in leaves(without(answer.body, names)) if isinstance(leaf, str))
+            open_.extend(leaf for leaf in leaves(without_members(answer.body, names)) if isinstance(leaf, str))
             for where, leaf in placed_leaves(answer.body) if names else ():
                 name = next((each for each in where.split("/") if each.casefold() in names), None)
                 if name is not None and isinstance(leaf, str) and len(leaf) >= _SHORTEST_SECRET:

@@ -50,18 +50,6 @@ def placed_leaves(value: JSON, where: str = "") -> Iterator[tuple[str, Any]]:
         yield where, value
 
 
-def without(value: JSON, names: Container[str]) -> JSON:
-    """Give a JSON value without the members of these names, at any depth.
-
-    Args:
-        value: stays as it is.
-        names: in lower case; those of the members may be in any.
-    """
-    if isinstance(value, dict):
-        return {name: without(inner, names) for name, inner in value.items() if name.casefold() not in names}
-    return [without(inner, names) for inner in value] if isinstance(value, list) else value
-
-
 def told_by(spans: Iterable[Span]) -> set[tuple[str, Any]]:
     """Give every value that can be found in these spans, JSON within texts opened, each with its type.
 

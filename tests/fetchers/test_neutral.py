@@ -30,9 +30,9 @@ from otel_agent_events.events import (
     Uri,
     UserMessage,
 )
-from otel_agent_events.fetchers.neutral import Neutral, NeutralFile, is_neutral, load_neutral
+from otel_agent_events.fetchers.neutral import Neutral, is_neutral, load_neutral
 from otel_agent_events.keys import key_of
-from otel_agent_events.pipeline import MOST_FLAWS
+from otel_agent_events.messages import MOST_TOLD
 from otel_agent_events.reference import Reference
 from otel_agent_events.sources import Source
 from otel_agent_events.spans import Identity, View
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_agent_events.events import JSON
+    from otel_agent_events.fetchers.saved import Saved
     from otel_agent_events.report import Report
 
 EVERY_KIND = (DATA / "neutral" / "every_kind.jsonl").read_bytes()
@@ -62,7 +63,7 @@ def written(*lines: JSON) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def opened(file: NeutralFile) -> Source:
+def opened(file: Saved) -> Source:
     return Source(reference=file.reference, fetcher=Neutral(), answers=file.answers, flaws=file.flaws, saved=True)
 
 
@@ -422,7 +423,7 @@ def test_many_bad_lines_are_summed_up(here: Path) -> None:
 
     (session,) = replayed("a.jsonl").sessions
 
-    assert str(session.error).count("line ") == MOST_FLAWS == 10
+    assert str(session.error).count("line ") == MOST_TOLD == 10
     assert str(session.error).endswith("; and 990 more of this kind")
     assert session.events == 1
 

@@ -18,9 +18,9 @@ from otel_agent_events.fetchers.fields import Fields
 from otel_agent_events.fetchers.hubster import Hubster
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
 from otel_agent_events.keys import Keys
+from otel_agent_events.originals import without_members
 from otel_agent_events.reference import Reference
 from otel_agent_events.testing import check_fetcher, spoilt
-from otel_agent_events.testing.leaves import without
 from tests.recordings import bundled
 
 if TYPE_CHECKING:
@@ -600,7 +600,11 @@ def guarded(*, leaks: bool) -> Guarded:
     class Guarding(HonestReader):
         def read(self, note: JSON) -> Iterator[Item]:
             for item in super().read(note):
-                yield item if leaks or not isinstance(item, Note) else replace(item, remainder=without(note, {"pin"}))
+                yield (
+                    item
+                    if leaks or not isinstance(item, Note)
+                    else replace(item, remainder=without_members(note, {"pin"}))
+                )
 
     fetcher = Guarded()
     fetcher.reader = Guarding  # type: ignore[method-assign]

@@ -6,8 +6,9 @@ import pytest
 
 from otel_agent_events.events import Note, Session
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
+from otel_agent_events.originals import without_members
 from otel_agent_events.testing import trace
-from otel_agent_events.testing.leaves import holds, leaves, placed_leaves, told_by, without
+from otel_agent_events.testing.leaves import holds, leaves, placed_leaves, told_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def test_leaves_are_what_is_neither_object_nor_list() -> None:
 def test_members_are_left_out_at_any_depth_and_in_any_case_and_nothing_is_changed_in_place() -> None:
     value = {"Pin": 1, "a": [{"pIN": {"b": 2}, "c": 3}]}
 
-    assert without(value, {"pin"}) == {"a": [{"c": 3}]}
+    assert without_members(value, {"pin"}) == {"a": [{"c": 3}]}
     assert value == {"Pin": 1, "a": [{"pIN": {"b": 2}, "c": 3}]}
 
 
