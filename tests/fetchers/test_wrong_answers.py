@@ -85,13 +85,17 @@ def test_a_wrong_answer_is_told_and_other_sessions_go_on(
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_session_that_is_nowhere_is_told_with_what_to_check(loopback: LoopbackPlatform, platform: str) -> None:
-    path = bundled(platform)[0].reference.path
-    report = run(loopback, f"{platform}:{'/'.join('nothing' for _ in path)}")
+def test_a_session_that_is_nowhere_is_told_and_other_sessions_go_on(
+    loopback: LoopbackPlatform, here: Path, platform: str
+) -> None:
+    path, good = bundled(platform)[0].reference.path, bundled(platform)[0].session
+    report = run(loopback, f"{platform}:{'/'.join('nothing' for _ in path)}", good)
 
-    (failed,) = report.sessions
+    failed, fine = report.sessions
     assert report.exit_code == 1
     assert "answered 404 Not Found" in str(failed.error)
+    assert (failed.made, fine.error) == (0, None)
+    assert fine.acknowledged == fine.made == len(lines_of(here / "out.jsonl")) > 10
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
