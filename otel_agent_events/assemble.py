@@ -15,7 +15,7 @@ The rules are those of mapping.md, sections 2 and 3.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias, TypeVar, assert_never
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar, assert_never
 
 from otel_agent_events.events import (
     AgentMessage,
@@ -46,8 +46,7 @@ Half = TypeVar("Half", ToolCall, ToolResult)
 _RANK: dict[Timing, int] = {"recorded": 0, "inferred": 1, "synthetic": 2}
 
 
-@value()
-class Moment:
+class Moment(NamedTuple):
     """A nanosecond and where it comes from."""
 
     at: int
@@ -75,7 +74,8 @@ class _Node:
     @property
     def timing(self) -> Timing:
         """The weaker of the two: a span is `recorded` only when both its times are."""
-        return max(self.start.timing, self.end.timing, key=_RANK.__getitem__)
+        begun, ended = self.start.timing, self.end.timing
+        return begun if begun == ended or _RANK[begun] > _RANK[ended] else ended
 
 
 @value()
@@ -167,7 +167,7 @@ class SessionNode(_Node):
 Node: TypeAlias = EventNode | ToolNode | TurnNode | SessionNode
 
 
-class _Extent:
+class Extent:
     """The earliest start and the latest end among nodes; at a tie the better known time wins."""
 
     __slots__ = ("end", "start")
@@ -182,10 +182,19 @@ class _Extent:
         assert self.end is not None  # noqa: S101
         return self.start, self.end
 
+    def add(self, other: Extent) -> None:
+        """Cover all that another one covers."""
+        if other.start is not None and other.end is not None:
+            self.cover(other.start, other.end)
+
     def cover(self, start: Moment, end: Moment) -> None:
-        if self.start is None or (start.at, _RANK[start.timing]) < (self.start.at, _RANK[self.start.timing]):
+        earliest, latest = self.start, self.end
+        if earliest is None or latest is None:
+            self.start, self.end = start, end
+            return
+        if start.at <= earliest.at and (start.at < earliest.at or _RANK[start.timing] < _RANK[earliest.timing]):
             self.start = start
-        if self.end is None or (-end.at, _RANK[end.timing]) < (-self.end.at, _RANK[self.end.timing]):
+        if end.at >= latest.at and (end.at > latest.at or _RANK[end.timing] < _RANK[latest.timing]):
             self.end = end
 
 
@@ -196,7 +205,7 @@ class _Turn:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.extent = _Extent()
+        self.extent = Extent()
         self.first: UserMessage | None = None
         self.last: AgentMessage | None = None
         self.failure: Failure | None = None
@@ -233,11 +242,11 @@ class Assembler:
         self._step = MICROSECOND
         self._held: list[Event] = []
         self._turn = _Turn(0)
-        self._previous: Event | None = None
+        self._said = False  # whether the previous event was a user message
         self._latest: int | None = None  # the greatest recorded time of the turn, notes apart
         self._calls: defaultdict[str, deque[_Waiting[ToolCall]]] = defaultdict(deque)
         self._early: defaultdict[str, deque[_Waiting[ToolResult]]] = defaultdict(deque)
-        self._extent = _Extent()
+        self._extent = Extent()
         self._first: UserMessage | None = None
         self._last: AgentMessage | None = None
         self._settled = 0  # index of the last agent message, interrupt or limit
@@ -304,14 +313,14 @@ class Assembler:
             at = min((self._known or 0) + self._steps * self._step, LATEST)
             moment = Moment(at=at, timing="synthetic")
             return moment, moment, False
+        latest = self._latest
         if start is None:
-            begun = self._latest if self._latest is not None and self._latest <= end else end
-            begin = Moment(at=begun, timing="inferred")
+            begin = Moment(end if latest is None or latest > end else latest, "inferred")
         else:
-            begin = Moment(at=start, timing="recorded")
-        finish = Moment(at=max(begin.at, end), timing="recorded")
+            begin = Moment(start, "recorded")
+        finish = begin if end == start else Moment(max(begin.at, end), "recorded")
         self._known, self._steps = finish.at, 0
-        if not isinstance(event, Note) and (self._latest is None or finish.at > self._latest):
+        if (latest is None or finish.at > latest) and not isinstance(event, Note):
             self._latest = finish.at
         return begin, finish, end < begin.at
 
@@ -320,9 +329,10 @@ class Assembler:
     def _take(self, event: Event) -> None:
         self._events += 1
         index = self._events
-        if isinstance(event, UserMessage) and not isinstance(self._previous, UserMessage):
+        said = isinstance(event, UserMessage)
+        if said and not self._said:
             self._begin_turn()
-        self._previous = event
+        self._said = said
         start, end, clamped = self._place(event)
         turn = self._turn
         match event:
@@ -426,6 +436,7 @@ class Assembler:
 
     def _begin_turn(self) -> None:
         over = self._turn
+        self._extent.add(over.extent)
         self._turn = _Turn(over.number + 1)
         self._latest = None
         self._close_turn_if_over(over)
@@ -449,7 +460,8 @@ class Assembler:
 
     def _cover(self, turn: _Turn, start: Moment, end: Moment) -> None:
         turn.extent.cover(start, end)
-        self._extent.cover(start, end)
+        if turn is not self._turn:  # what the present turn covers is added when it is over
+            self._extent.cover(start, end)
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -486,6 +498,7 @@ class Assembler:
         return unfinished
 
     def _close_root(self, *, complete: bool) -> None:
+        self._extent.add(self._turn.extent)
         if self._events:
             start, end = self._extent.span()
         else:

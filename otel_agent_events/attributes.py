@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from pydantic_core import PydanticSerializationError, to_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,7 +36,7 @@ Attribute: TypeAlias = str | bool | int | float | Sequence[str] | Json
 Final: TypeAlias = str | bool | int | float | tuple[str, ...]
 """What a span holds: nothing in it can fail to be encoded."""
 
-_INT64 = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 _CUT_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?)$")
 
 
@@ -59,28 +61,46 @@ class Finisher:
         A text that had to be cut is followed by `<attribute>.original_length`, in bytes of UTF-8.
         """
         final: dict[str, Final] = {}
+        names, most = self._names, self.max_value
         for raw_name, value in raw.items():
             if value is None:
                 continue
-            name = self._names.get(raw_name) or self._name(raw_name)
-            match value:
-                case bool():
-                    final[name] = value
-                case str() | Json():
-                    final[name], length = self.text(value) if isinstance(value, str) else self.json(value.value)
-                    if length is not None:
-                        final[f"{name}.original_length"] = length
-                case int() | float():
-                    final[name] = self._number(value)
-                case _:
-                    final[name] = tuple(self.text(each)[0] for each in value)
+            name = names.get(raw_name) or self._name(raw_name)
+            # Every attribute of every span comes through here, so the frequent cases stand first, and plainly.
+            kind = type(value)
+            if kind is str:
+                if len(value) <= most and value.isascii():  # type: ignore[arg-type, union-attr]
+                    final[name] = value  # type: ignore[assignment]
+                    continue
+            elif kind is bool:
+                final[name] = value  # type: ignore[assignment]
+                continue
+            elif kind is int and _LEAST <= value <= _MOST:  # type: ignore[operator]
+                final[name] = value  # type: ignore[assignment]
+                continue
+            self._take(final, name, value)
         return final
+
+    def _take(self, final: dict[str, Final], name: str, value: Attribute) -> None:
+        match value:
+            case bool():
+                final[name] = value
+            case str() | Json():
+                final[name], length = self.text(value) if isinstance(value, str) else self.json(value.value)
+                if length is not None:
+                    final[f"{name}.original_length"] = length
+            case int() | float():
+                final[name] = self._number(value)
+            case _:
+                final[name] = tuple(self.text(each)[0] for each in value)
 
     def text(self, value: str) -> tuple[str, int | None]:
         """Give a text that is valid UTF-8 and short enough, and its original length when it had to be cut.
 
         A text that is JSON is JSON afterwards.
         """
+        if len(value) <= self.max_value and value.isascii():
+            return value, None
         encoded = self._utf8(value)
         if len(encoded) <= self.max_value:
             return (value if len(value) == len(encoded) else encoded.decode()), None
@@ -92,11 +112,13 @@ class Finisher:
     def json(self, value: JSON) -> tuple[str, int | None]:
         """Give the JSON text of a value, cut where the limit falls with its brackets closed, so that it is valid."""
         try:
-            text = _dumps(value)
+            text = json_text(value)
         except ValueError:  # NaN and infinity are numbers to Python, and nothing to JSON
             self.changed += 1
             value = _without_nan(value)
-            text = _dumps(value)
+            text = json_text(value)
+        if len(text) <= self.max_value and text.isascii():
+            return text, None
         encoded = self._utf8(text)
         if len(encoded) <= self.max_value:
             return encoded.decode(), None
@@ -112,7 +134,7 @@ class Finisher:
 
     def _number(self, value: float) -> Final:
         if isinstance(value, int):
-            if value in _INT64:
+            if _LEAST <= value <= _MOST:
                 return value
         elif math.isfinite(value):
             return value
@@ -132,8 +154,43 @@ def beginning(value: JSON, room: int) -> str:
     return b"".join(cutter.written).decode() or "null"
 
 
-def _dumps(value: JSON) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def json_text(value: JSON) -> str:
+    """Write a value as JSON, without spaces and with all characters as they are.
+
+    Raises:
+        ValueError: there is a NaN or an infinity in it.
+    """
+    # The quick writer gives the same text as Python's own, but for floats that have an exponent.
+    if type(value) is str or _is_spelled_alike(value):
+        try:
+            return to_json(value).decode()
+        except PydanticSerializationError:  # unpaired surrogates; Python's own leaves them for the caller
+            pass
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _is_spelled_alike(value: JSON) -> bool:
+    """Say whether a value holds nothing that the two writers spell differently, or that only one of them takes."""
+    pending = [value]
+    for part in pending:
+        kind = type(part)
+        if kind is dict:
+            pending.extend(part.values())
+        elif kind is list:
+            pending.extend(part)
+        elif kind is float:
+            if not (_LEAST_PLAIN <= part < _MOST_PLAIN or -_MOST_PLAIN < part <= -_LEAST_PLAIN):
+                return False
+        elif kind is not str and kind is not int and kind is not bool and part is not None:
+            return False
+    return True
+
+
+_LEAST_PLAIN, _MOST_PLAIN = 1e-4, 1e16
+"""Between these Python writes a float without an exponent."""
 
 
 def _without_nan(value: JSON) -> JSON:
@@ -210,7 +267,7 @@ class _Cutter:
 def _bytes(value: JSON) -> bytes:
     if isinstance(value, float):
         value = _without_nan(value)
-    return _dumps(value).encode("utf-8", "backslashreplace")
+    return json_text(value).encode("utf-8", "backslashreplace")
 
 
 def _without_escape(found: re.Match[str]) -> str:

@@ -1,26 +1,38 @@
-"""From answers to final spans, for one session: read, apply the content policy, assemble, label. No I/O of its own."""
+"""From answers to encoded spans, for one session: read, apply the content policy, assemble, label, encode. No I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from otel_agent_events.assemble import Assembler, SessionNode
-from otel_agent_events.attributes import OWN, Finisher
+from otel_agent_events.assemble import Assembler, EventNode, SessionNode, ToolNode
+from otel_agent_events.attributes import Finisher
 from otel_agent_events.content import Policy
-from otel_agent_events.errors import ReadError
+from otel_agent_events.errors import ReadError, SessionError
 from otel_agent_events.events import Caution, Session, ToolResult
+from otel_agent_events.ledger import Seal
+from otel_agent_events.otlp import Encoded
+from otel_agent_events.otlp.plans import Plans
+from otel_agent_events.parts import Part
 from otel_agent_events.spans import Identity, Link, Remote, Resource, SpanBuilder, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
+    from otel_agent_events.assemble import Node
     from otel_agent_events.conventions import Convention
-    from otel_agent_events.events import Event
     from otel_agent_events.fetchers import Answer, Item, Reader
+    from otel_agent_events.otlp.encode import Encoder
     from otel_agent_events.reference import Reference
     from otel_agent_events.sources import Source
     from otel_agent_events.spans import Span
+
+MOST = 2_000
+"""Spans that are given at once. As many are held back until more are there, so that a failed fetch leaves no torso."""
+
+_ROOM_FOR_ROOT = 8_192
+"""Bytes of a root, but for the two messages in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +43,8 @@ class Options:
         attributes: of the resource, from the environment; `service_name` is above its `service.name`.
         parent: a live span under which the one session hangs.
         links: further links of the root.
+        shift_to: the nanosecond at which the end of each session is to land.
+        max_trace_bytes: the size at which a session is split into parts.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -42,6 +56,8 @@ class Options:
     attributes: Mapping[str, str] = field(default_factory=dict)
     parent: Remote | None = None
     links: tuple[Link, ...] = ()
+    shift_to: int | None = None
+    max_trace_bytes: int | None = None
 
     @property
     def identity(self) -> Identity:
@@ -52,6 +68,8 @@ class Options:
             turns=self.turns,
             conventions=self.conventions,
             patterns=self.policy.scrubber.fingerprint if self.policy.content == "scrubbed" else "",
+            shift=self.shift_to,
+            max_trace_bytes=self.max_trace_bytes,
         )
         return Identity(view=view, namespace=self.namespace, revision=self.revision)
 
@@ -60,107 +78,290 @@ class Options:
         service = (
             self.service_name or self.attributes.get("service.name") or session.service or session.reference.platform
         )
-        told = {**self.attributes, "service.name": service, f"{OWN}origin": "replay"}
+        told = {**self.attributes, "service.name": service, "otel_agent_events.origin": "replay"}
         return Resource(Finisher(self.policy.max_value).attributes(told))
 
 
 class Conversion:
     """The spans of one session, made as its answers come in.
 
+    Args:
+        source: where the answers come from.
+        options: how they become spans.
+        conventions: the plug-ins that the options name.
+        encoder: one for all sessions.
+        spans: whether somebody wants the spans themselves, and not only their bytes.
+        digest: whether somebody wants to know later whether this very session went out.
+
     Attributes:
+        trace_ids: 16 bytes for each part.
         events, duplicates: how many events there were, and records that were met again.
         warnings: what the reader of the trace should know.
         flaws: what could not be read.
         subagents: the sessions that sub-agents ran, each once, in the order in which they were met.
         root: the session's node, once it is complete.
+        seal: what the whole was, once everything has been read. The spans that are given before it stay as they are
+            when the session grows; those that are given after it may not.
+        largest: bytes of the largest of its traces.
     """
 
-    def __init__(self, source: Source, options: Options, conventions: Sequence[Convention]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        options: Options,
+        conventions: Sequence[Convention],
+        *,
+        encoder: Encoder,
+        spans: bool = True,
+        digest: bool = False,
+    ) -> None:
         self._source = source
         self._options = options
         self._conventions = conventions
         self._session = Session(reference=source.reference)
-        self._builder: SpanBuilder | None = None
+        self._identity = options.identity
+        self._shift = 0
         self._assembler: Assembler | None = None
-        self.trace_id = options.parent.trace_id if options.parent else options.identity.trace_id(source.reference)
+        self._builder: SpanBuilder | None = None
+        self._plans: Plans | None = None
+        self._encoder = encoder
+        self._owner: Hashable = None
+        self._first_known = self._session
+        self._resource: Resource | None = None
+        self._wants_spans = spans
+        self._digest = sha256() if digest else None
+        self._spans: list[Span] = []
+        self._bodies: list[bytes] = []
+        self._made = 0
+        self._size = 0  # of the part
+        self._part = Part()
+        self._part_of: dict[str, int] = {}
+        self._changed = 0
+        self._last_key = ""
+        self.trace_ids = [options.parent.trace_id if options.parent else self._identity.trace_id(source.reference)]
         self.events = 0
         self.duplicates = 0
         self.warnings = list(source.warnings)
         self.subagents: dict[Reference, None] = {}
         self.flaws = list(source.flaws)
         self.root: SessionNode | None = None
+        self.seal: Seal | None = None
+        self.largest = 0
 
-    def spans(self) -> Iterator[Span]:
+    def encoded(self, *, shift: int = 0, owner: Hashable = None, most: int = MOST) -> Iterator[Encoded]:
         """Give the spans as they are final; the root comes last, and only when the session was read to its end.
+
+        Args:
+            shift: nanoseconds by which all times are moved.
+            owner: of the spans.
+            most: how many are given at once; a part that ends gives fewer.
 
         Raises:
             SessionError: the platform did not answer as hoped. The spans given before it are final.
         """
+        self._shift, self._owner = shift, owner
+        add = self._add
+        try:
+            for nodes in self._nodes():
+                for node in nodes:
+                    ended = add(node)
+                    if ended is not None:
+                        yield ended
+                if len(self._bodies) >= most:
+                    yield self._taken()
+        except SessionError:
+            if self._made and self._bodies:
+                yield self._taken()
+            raise
+        yield from self._close(most)
+
+    def survey(self, shift: int = 0) -> None:
+        """Read the whole session and give nothing: what there is of it is known afterwards.
+
+        Raises:
+            SessionError: the platform did not answer as hoped.
+        """
+        for _ in self.encoded(shift=shift):
+            pass
+
+    # --- reading --------------------------------------------------------------------------------------
+
+    def _nodes(self) -> Iterator[Sequence[Node]]:
+        """Give the nodes that each event closes, until all answers are read."""
         reader = self._source.fetcher.reader(self._source.reference)
         for answer in self._source.answers:
-            for item in self._read(reader, answer):
-                yield from self._take(item)
+            yield from self._taken_in(self._read(reader, answer))
             self.duplicates = reader.duplicates
-        for item in reader.close():
-            yield from self._take(item)
+        yield from self._taken_in(reader.close())
         self.duplicates = reader.duplicates
-        yield from self._close()
 
-    def _read(self, reader: Reader, answer: Answer) -> Iterator[Item]:
+    def _read(self, reader: Reader, answer: Answer) -> Iterable[Item]:
         """Read an answer. What cannot be read in a file is told, and the file read on: asking again gives no more."""
+        return self._lenient(reader, answer) if self._source.saved else reader.feed(answer)
+
+    def _lenient(self, reader: Reader, answer: Answer) -> Iterator[Item]:
         try:
             yield from reader.feed(answer)
         except ReadError as error:
-            if not self._source.saved:
-                raise
             self.flaws.append(str(error))
 
-    def _take(self, item: Event | Session | Caution) -> Iterator[Span]:
-        match item:
-            case Caution(message=message):
-                self.warnings.append(message)
-            case Session():
-                self._session = self._options.policy.session(item)
-                if self._assembler is not None:
-                    self._assembler.learn(self._session)
-            case _:
-                assembler, builder = self._begun()
-                self.events += 1
-                if isinstance(item, ToolResult) and item.subagent is not None:
-                    self.subagents[item.subagent.reference] = None
-                for node in assembler.feed(self._options.policy.event(item)):
-                    yield builder.build(node)
+    def _taken_in(self, items: Iterable[Item]) -> Iterator[Sequence[Node]]:
+        policy = None if self._options.policy.content == "full" else self._options.policy.event
+        for item in items:
+            match item:
+                case Caution(message=message):
+                    self.warnings.append(message)
+                case Session():
+                    self._session = self._options.policy.session(item)
+                    if self._assembler is not None:
+                        self._assembler.learn(self._session)
+                case _:
+                    assembler = self._assembler or self._begun()
+                    self.events += 1
+                    self._last_key = item.key
+                    if type(item) is ToolResult and item.subagent is not None:
+                        self.subagents[item.subagent.reference] = None
+                    nodes = assembler.feed(item if policy is None else policy(item))
+                    if nodes:
+                        yield nodes
 
-    def _begun(self) -> tuple[Assembler, SpanBuilder]:
+    def _begun(self) -> Assembler:
         """What spans carry of the session is fixed at its first event."""
-        if self._assembler is None or self._builder is None:
-            options = self._options
-            self._assembler = Assembler(self._session, turns=options.turns)
-            self._builder = SpanBuilder(
-                self._session,
-                identity=options.identity,
-                conventions=self._conventions,
-                resource=options.resource(self._session),
-                parent=options.parent,
-                links=options.links,
-            )
-        return self._assembler, self._builder
+        self._assembler = Assembler(self._session, turns=self._options.turns)
+        self._first_known = self._session
+        self._resource = self._options.resource(self._session)
+        self._build(self._identity)
+        return self._assembler
 
-    def _close(self) -> Iterator[Span]:
-        assembler, builder = self._begun()
+    def _build(self, identity: Identity) -> None:
+        assert self._resource is not None  # noqa: S101 - it is there before anything is built
+        if self._builder is not None:
+            self._changed += self._builder.changed
+        self._builder = SpanBuilder(
+            self._first_known,
+            identity=identity,
+            conventions=self._conventions,
+            resource=self._resource,
+            parent=self._options.parent,
+            links=self._options.links,
+            shift=self._shift,
+            part_of=self._part_of.get,
+        )
+        self._plans = None if self._wants_spans else Plans.of(self._builder, self._conventions)
+
+    # --- spans ----------------------------------------------------------------------------------------
+
+    def _add(self, node: Node) -> Encoded | None:
+        """Make the span of a node; give what went before it when it begins another part."""
+        assert self._builder is not None  # noqa: S101 - it is made before the first node
+        body = None if self._plans is None else self._plans.body(node)
+        span = None
+        if body is None:
+            span = self._builder.build(node)
+            body = self._encoder.body(span)
+        self._size += len(body)
+        most = self._options.max_trace_bytes
+        if most is None:
+            self._keep(span, body)
+            return None
+        return self._add_to_part(node, span, body, most)
+
+    def _keep(self, span: Span | None, body: bytes) -> None:
+        self._bodies.append(body)
+        if self._wants_spans and span is not None:
+            self._spans.append(span)
+
+    def _add_to_part(self, node: Node, span: Span | None, body: bytes, most: int) -> Encoded | None:
+        """Add a span to the part in which there is room for it, and for the root that the part will have."""
+        ended = None
+        part = self._part
+        room = most - min(most // 2, _ROOM_FOR_ROOT + 2 * self._options.policy.max_value)
+        if part.nodes and part.size + len(body) > room and (part.may_end or not self._options.turns):
+            self._size -= len(body)
+            self._keep_root(part.root(self._session))
+            ended = self._taken()
+            self.largest, self._size = max(self.largest, self._size), 0
+            self._part = part = Part(part.turns)
+            self._identity = replace(self._identity, part=self._identity.part + 1)
+            self.trace_ids.append(self._identity.trace_id(self._source.reference))
+            self._build(self._identity)
+            builder = self._builder
+            assert builder is not None  # noqa: S101 - it was just made
+            span = builder.build(node)
+            body = self._encoder.body(span)
+            self._size += len(body)
+        part.take(node, len(body))
+        if isinstance(node, (EventNode, ToolNode)):
+            key = (node.event if isinstance(node, EventNode) else node.either).key
+            self._part_of[key] = self._identity.part
+        self._keep(span, body)
+        return ended
+
+    def _keep_root(self, root: SessionNode) -> None:
+        assert self._builder is not None  # noqa: S101 - it is made before the first node
+        span = self._builder.build(root)
+        body = self._encoder.body(span)
+        self._size += len(body)
+        self._keep(span, body)
+
+    def _taken(self) -> Encoded:
+        """Give the spans that have gathered."""
+        assert self._resource is not None  # noqa: S101 - it is made before the first span
+        first, bodies, spans = self._made, self._bodies, self._spans
+        self._made += len(bodies)
+        self._bodies, self._spans = [], []
+        head = self._encoder.head(self._resource)
+        if self._digest is not None:
+            if not first:
+                self._digest.update(head.resource + head.scope)
+            self._digest.update(b"".join(bodies))
+        return Encoded(spans=spans, head=head, bodies=bodies, owner=self._owner, first=first)
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def _close(self, most: int) -> Iterator[Encoded]:
+        assembler = self._assembler or self._begun()
         if self.flaws:
             self._session = replace(self._session, complete=False)
         assembler.learn(self._session)
+        ended = []
         for node in assembler.close():
             if isinstance(node, SessionNode):
                 self.root = node
-            yield builder.build(node)
+                if len(self.trace_ids) > 1:
+                    node = self._part.root(self._session, failure=node.failure, complete=node.complete)  # noqa: PLW2901
+                self._keep_root(node)
+            elif (before := self._add(node)) is not None:
+                ended.append(before)
+        # Until here nothing of this was given: a session that grows may end otherwise.
+        last = self._taken()
+        self.largest = max(self.largest, self._size)
+        self._warn(assembler)
+        self.seal = Seal(
+            events=self.events,
+            last_key=self._last_key,
+            digest="" if self._digest is None else self._digest.hexdigest(),
+            spans=self._made,
+            parts=len(self.trace_ids),
+        )
+        yield from ended
+        for begin in range(0, len(last.bodies), most):
+            yield replace(
+                last,
+                spans=last.spans[begin : begin + most],
+                bodies=last.bodies[begin : begin + most],
+                first=last.first + begin,
+            )
+
+    def _warn(self, assembler: Assembler) -> None:
+        assert self._builder is not None  # noqa: S101 - it is made before the end
         if assembler.undated:
             self.warnings.append("no record has a time, so all times are invented, beginning in 1970")
         if not self.events:
             self.warnings.append("the session has no events")
-        if builder.changed:
+        changed = self._changed + self._builder.changed
+        if changed:
             self.warnings.append(
-                f"{builder.changed} values held what OTLP cannot hold (unpaired surrogates, integers beyond 64 bits, "
+                f"{changed} values held what OTLP cannot hold (unpaired surrogates, integers beyond 64 bits, "
                 "NaN) and were written as text"
             )

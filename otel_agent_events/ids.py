@@ -15,6 +15,8 @@ SCHEME = "otel-agent-events/1"
 
 ROOT = "root"
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 def trace_id(reference: Reference, *, namespace: str, view: str, revision: int = 1, part: int = 1) -> bytes:
     """Derive the 16 bytes that name the trace of a session under one set of options.
@@ -28,6 +30,11 @@ def trace_id(reference: Reference, *, namespace: str, view: str, revision: int =
     """
     named = [SCHEME, reference.platform, namespace, list(reference.path), view, revision, part]
     return _nonzero(sha256(_compact(named).encode()).digest()[:16])
+
+
+def family(reference: Reference, *, namespace: str, view: str) -> str:
+    """Name what all revisions and parts of a session's trace share: 64 hex digits."""
+    return sha256(_compact([SCHEME, reference.platform, namespace, list(reference.path), view]).encode()).hexdigest()
 
 
 def span_id(trace: bytes, key: str) -> bytes:
@@ -47,7 +54,7 @@ def event_key(key: str) -> str:
 
 def canonical(record: JSON) -> str:
     """The one spelling of a record: sorted keys, no spaces, ASCII escapes, numbers as Python reads them."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(record)
 
 
 def content_key(canonical_record: str) -> str:

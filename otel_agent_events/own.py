@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from otel_agent_events.assemble import EventNode, Failure, SessionNode, ToolNode
-from otel_agent_events.attributes import OWN, Attribute, Json, beginning
+from otel_agent_events.attributes import OWN, Attribute, Json, beginning, json_text
 from otel_agent_events.events import (
     AgentMessage,
     Event,
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 SUMMARY_LENGTH = 80
 DESCRIPTION_LENGTH = 200
+MOST_OF_WORDS = 800
+"""Characters of a text that are looked at to say it shortly."""
+
 MOST_NOTE_ATTRIBUTES = 40
 """A note with more than this goes out as one JSON attribute, so that no span has more than 128."""
 
@@ -41,18 +44,18 @@ def event_attributes(node: EventNode) -> dict[str, Attribute | None]:
     """Say of a message, a thought or a note which event it is, and what no convention has a word for."""
     event = node.event
     attributes = _common(event, node.index, node.turn)
-    attributes[f"{OWN}event.raw"] = _raw(event, clamped=node.clamped)
-    attributes[f"{OWN}summary"] = summary(event)
+    attributes["otel_agent_events.event.raw"] = _raw(event, clamped=node.clamped)
+    attributes["otel_agent_events.summary"] = summary(event)
     if node.clamped:
-        attributes[f"{OWN}clamped"] = True
+        attributes["otel_agent_events.clamped"] = True
     match event:
         case UserMessage():
-            attributes[f"{OWN}user.author"] = event.author
-            attributes[f"{OWN}event.parts"] = _removed(event.parts)
+            attributes["otel_agent_events.user.author"] = event.author
+            attributes["otel_agent_events.event.parts"] = _removed(event.parts)
         case AgentMessage():
-            attributes[f"{OWN}agent.author"] = event.author
-            attributes[f"{OWN}event.parts"] = _removed(event.parts)
-            attributes[f"{OWN}output.schema_name"] = next(
+            attributes["otel_agent_events.agent.author"] = event.author
+            attributes["otel_agent_events.event.parts"] = _removed(event.parts)
+            attributes["otel_agent_events.output.schema_name"] = next(
                 (part.schema for part in event.parts if isinstance(part, Structured)), None
             )
         case Note():
@@ -66,13 +69,15 @@ def event_attributes(node: EventNode) -> dict[str, Attribute | None]:
 
 def _common(event: Event, index: int, turn: int) -> dict[str, Attribute | None]:
     attributes: dict[str, Attribute | None] = {
-        f"{OWN}event.type": event.type,
-        f"{OWN}event.id": event.id,
-        f"{OWN}event.index": index,
-        f"{OWN}event.turn": turn,
+        "otel_agent_events.event.type": event.type,
+        "otel_agent_events.event.id": event.id,
+        "otel_agent_events.event.index": index,
+        "otel_agent_events.event.turn": turn,
     }
-    attributes.update(_each("measurement", event.measurements))
-    attributes.update(_each("detail", event.details))
+    if event.measurements:
+        attributes.update(_each("measurement", event.measurements))
+    if event.details:
+        attributes.update(_each("detail", event.details))
     return attributes
 
 
@@ -88,30 +93,32 @@ def tool_attributes(node: ToolNode) -> dict[str, Attribute | None]:
     call, result = node.call, node.result
     either = node.either
     attributes = _common(either, node.index, node.turn)
-    attributes[f"{OWN}event.kind"] = either.kind
-    attributes[f"{OWN}summary"] = _tool_summary(node)
-    attributes[f"{OWN}tool.configuration"] = either.configuration
-    attributes[f"{OWN}tool.outcome"] = node.outcome
-    attributes[f"{OWN}event.raw"] = _raw(either, clamped=node.clamped)
+    attributes["otel_agent_events.event.kind"] = either.kind
+    attributes["otel_agent_events.summary"] = _tool_summary(node)
+    attributes["otel_agent_events.tool.configuration"] = either.configuration
+    attributes["otel_agent_events.tool.outcome"] = node.outcome
+    attributes["otel_agent_events.event.raw"] = _raw(either, clamped=node.clamped)
     if node.clamped:
-        attributes[f"{OWN}clamped"] = True
+        attributes["otel_agent_events.clamped"] = True
     if result is None:
         return attributes
-    attributes[f"{OWN}tool.failed"] = result.failed
+    attributes["otel_agent_events.tool.failed"] = result.failed
     if result.subagent is not None:
-        attributes[f"{OWN}subagent.reference"] = str(result.subagent.reference)
+        attributes["otel_agent_events.subagent.reference"] = str(result.subagent.reference)
     if call is not None:
-        attributes[f"{OWN}result.event.type"] = result.type
-        attributes[f"{OWN}result.event.id"] = result.id
-        attributes[f"{OWN}result.event.index"] = node.result_index
-        attributes[f"{OWN}result.event.raw"] = _raw(result, clamped=node.clamped)
+        attributes["otel_agent_events.result.event.type"] = result.type
+        attributes["otel_agent_events.result.event.id"] = result.id
+        attributes["otel_agent_events.result.event.index"] = node.result_index
+        attributes["otel_agent_events.result.event.raw"] = _raw(result, clamped=node.clamped)
         # What the result says of the tool is told only where it differs from what the call says.
-        attributes[f"{OWN}result.tool.name"] = result.tool if result.tool != call.tool else None
-        attributes[f"{OWN}result.tool.configuration"] = (
+        attributes["otel_agent_events.result.tool.name"] = result.tool if result.tool != call.tool else None
+        attributes["otel_agent_events.result.tool.configuration"] = (
             result.configuration if result.configuration != call.configuration else None
         )
-        attributes.update(_each("result.measurement", result.measurements))
-        attributes.update(_each("result.detail", result.details))
+        if result.measurements:
+            attributes.update(_each("result.measurement", result.measurements))
+        if result.details:
+            attributes.update(_each("result.detail", result.details))
     return attributes
 
 
@@ -119,24 +126,24 @@ def session_attributes(node: SessionNode) -> dict[str, Attribute | None]:
     """Say of the session how it is named, how much there is in it, and whether it is complete."""
     session, context = node.session, node.session.context
     attributes: dict[str, Attribute | None] = {
-        f"{OWN}summary": None if node.first is None else summary(node.first),
-        f"{OWN}session.reference": str(session.reference),
-        f"{OWN}session.created_at": session.created_at,
-        f"{OWN}session.closed_at": session.closed_at,
-        f"{OWN}session.event_count": node.event_count,
-        f"{OWN}session.turn_count": node.turn_count,
-        f"{OWN}session.tool_call_count": node.tool_call_count,
-        f"{OWN}session.tool_error_count": node.tool_error_count,
-        f"{OWN}session.missing_output_count": node.missing_output_count,
-        f"{OWN}session.complete": node.complete,
-        f"{OWN}session.raw": None if session.remainder is None else Json(session.remainder),
+        "otel_agent_events.summary": None if node.first is None else summary(node.first),
+        "otel_agent_events.session.reference": str(session.reference),
+        "otel_agent_events.session.created_at": session.created_at,
+        "otel_agent_events.session.closed_at": session.closed_at,
+        "otel_agent_events.session.event_count": node.event_count,
+        "otel_agent_events.session.turn_count": node.turn_count,
+        "otel_agent_events.session.tool_call_count": node.tool_call_count,
+        "otel_agent_events.session.tool_error_count": node.tool_error_count,
+        "otel_agent_events.session.missing_output_count": node.missing_output_count,
+        "otel_agent_events.session.complete": node.complete,
+        "otel_agent_events.session.raw": None if session.remainder is None else Json(session.remainder),
     }
     if context is not None:
-        attributes[f"{OWN}session.context.input_tokens"] = context.input_tokens
-        attributes[f"{OWN}session.context.output_tokens"] = context.output_tokens
-        attributes[f"{OWN}session.context.reasoning_tokens"] = context.reasoning_tokens
-        attributes[f"{OWN}session.context.total_tokens"] = context.total_tokens
-        attributes[f"{OWN}session.context.window"] = context.window
+        attributes["otel_agent_events.session.context.input_tokens"] = context.input_tokens
+        attributes["otel_agent_events.session.context.output_tokens"] = context.output_tokens
+        attributes["otel_agent_events.session.context.reasoning_tokens"] = context.reasoning_tokens
+        attributes["otel_agent_events.session.context.total_tokens"] = context.total_tokens
+        attributes["otel_agent_events.session.context.window"] = context.window
     for name, told in session.content.items():
         attributes[f"{OWN}session.{name}"] = _attribute(told)
     return attributes
@@ -145,7 +152,7 @@ def session_attributes(node: SessionNode) -> dict[str, Attribute | None]:
 def _note_attributes(note: Note) -> dict[str, Attribute | None]:
     told = {**note.attributes, **note.content}
     if len(told) > MOST_NOTE_ATTRIBUTES:
-        return {f"{OWN}note": Json(told)}
+        return {"otel_agent_events.note": Json(told)}
     return {f"{OWN}note.{name}": _attribute(each) for name, each in told.items()}
 
 
@@ -155,6 +162,8 @@ def _attribute(told: JSON) -> Attribute | None:
 
 def _raw(event: Event, *, clamped: bool) -> Json | None:
     """Give the remainder, with those times of the event that its span does not hold."""
+    if not clamped and (event.start is None or event.start == event.end or not isinstance(event, ToolResult)):
+        return None if event.remainder is None else Json(event.remainder)
     untold: dict[str, str] = {}
     if clamped and isinstance(event, ToolResult) and event.end is not None:
         untold["time"] = written(event.end)
@@ -199,7 +208,8 @@ def summary(event: Event) -> str | None:
     """Say an event in at most 80 characters: for lists. None when there is nothing to say."""
     match event:
         case UserMessage() | AgentMessage():
-            words = " ".join(filter(None, map(_part_summary, event.parts)))
+            parts = event.parts
+            words = _part_summary(parts[0]) if len(parts) == 1 else " ".join(filter(None, map(_part_summary, parts)))
         case Thinking():
             words = event.text or ""
         case Note():
@@ -209,22 +219,35 @@ def summary(event: Event) -> str | None:
             if not words and isinstance(event.remainder, Mapping):
                 words = ", ".join(f"{name}: {_plain(told)}" for name, told in event.remainder.items())
         case ToolCall():
-            words = "" if event.arguments is None else _plain(event.arguments)
+            words = _said(event.arguments)
         case ToolResult():
-            words = "" if event.result is None else _plain(event.result)
+            words = _said(event.result)
         case _:
             assert_never(event)
-    return _shortened(words, SUMMARY_LENGTH) or None
+    return shortened(words) or None
 
 
 def _tool_summary(node: ToolNode) -> str | None:
     if node.call is None or node.result is None:
         return summary(node.either)
-    asked, answered = summary(node.call) or "", summary(node.result) or ""
-    arrow = " → "
-    half = (SUMMARY_LENGTH - len(arrow)) // 2
-    asked = _shortened(asked, max(half, SUMMARY_LENGTH - len(arrow) - len(answered)))
-    return _shortened(arrow.join(filter(None, (asked, answered))), SUMMARY_LENGTH) or None
+    return pair_summary(_said(node.call.arguments), _said(node.result.result))
+
+
+def pair_summary(asked: str, answered: str) -> str | None:
+    """Say a call and its result in at most 80 characters: half of them to each, or more where the other needs less."""
+    asked, answered = shortened(asked), shortened(answered)
+    if not asked or not answered:
+        return asked or answered or None
+    asked = _cut(asked, max(_HALF, SUMMARY_LENGTH - len(_ARROW) - len(answered)))
+    return _cut(f"{asked}{_ARROW}{answered}", SUMMARY_LENGTH)
+
+
+_ARROW = " → "
+_HALF = (SUMMARY_LENGTH - len(_ARROW)) // 2
+
+
+def _said(told: JSON) -> str:
+    return "" if told is None else _plain(told)
 
 
 def _part_summary(part: Part) -> str:
@@ -249,13 +272,26 @@ def _part_summary(part: Part) -> str:
 
 def _plain(told: JSON) -> str:
     """Write a value for a person: words as they are, everything else as JSON, and no more of it than is read."""
-    room = 4 * DESCRIPTION_LENGTH
-    return told[:room] if isinstance(told, str) else beginning(told, room)
+    if isinstance(told, str):
+        return told[:MOST_OF_WORDS]
+    try:
+        return json_text(told)[:MOST_OF_WORDS]
+    except ValueError:  # there is a NaN in it
+        return beginning(told, MOST_OF_WORDS)
 
 
-def _shortened(words: str, length: int) -> str:
-    flat = " ".join(words[: 8 * length].encode("utf-8", "backslashreplace").decode().split())
-    return flat if len(flat) <= length else flat[: length - 1] + "…"
+def shortened(words: str, length: int = SUMMARY_LENGTH) -> str:
+    """Bring words into one line of at most so many characters; what is cut off leaves an ellipsis."""
+    some = words[: 2 * length]
+    if some.isascii():
+        flat = " ".join(some.split())
+        if len(flat) > length or len(some) == len(words):
+            return _cut(flat, length)
+    return _cut(" ".join(words[:MOST_OF_WORDS].encode("utf-8", "backslashreplace").decode().split()), length)
+
+
+def _cut(line: str, length: int) -> str:
+    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def _removed(parts: tuple[Part, ...]) -> tuple[str, ...] | None:

@@ -4,59 +4,65 @@
 reference ──fetch──▶ answers ──read──▶ events ──policy──▶ assemble ──▶ nodes ──▶ spans ──▶ destinations
 ```
 
-`replay` is the library call that the command line is a thin face of. What lies between the two ends, for one
-session, is `Conversion`.
+`replay` is the library call that the command line is a thin face of. It makes what a run needs; the run itself is
+`Run`, and what lies between the two ends, for one session, is `Conversion`.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections import deque
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from otel_agent_events import times
 from otel_agent_events.content import Content, Policy
 from otel_agent_events.conventions import CONVENTIONS
-from otel_agent_events.conversion import Conversion, Options
+from otel_agent_events.conversion import Options
 from otel_agent_events.delivery import Delivery
-from otel_agent_events.errors import SessionError, UsageError
-from otel_agent_events.messages import first_of
+from otel_agent_events.errors import UsageError
+from otel_agent_events.ledger import Ledger, LedgerError
 from otel_agent_events.otlp import connect
+from otel_agent_events.otlp.aside import AsideFile, default_path
 from otel_agent_events.otlp.file import ConsoleDestination, FileDestination
-from otel_agent_events.report import DestinationReport, Report, SessionReport
+from otel_agent_events.report import Report, SessionReport
+from otel_agent_events.run import Book, Run
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Sources
 from otel_agent_events.spans import Remote
+from otel_agent_events.stopping import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import httpx
 
-    from otel_agent_events.conventions import Convention
-    from otel_agent_events.otlp import Destination, Endpoint
+    from otel_agent_events.otlp import Destination
     from otel_agent_events.reference import Reference
-    from otel_agent_events.sources import Source, Wanted
-    from otel_agent_events.spans import Span
-
-HELD = 2_000
-"""Spans of a session that are held back until it is complete, so that a failed fetch leaves no torso behind."""
 
 OTLP = "otlp"
+_EXPORTER = "exporter"
+
+LEAST_TRACE = 1_000
+"""Bytes that a part of a session may have at least; a smaller one would hold nothing but its root."""
 
 
 def replay(
     references: Iterable[str | Path | Reference],
     *,
-    to: Sequence[str | Destination] = (OTLP,),
+    to: Sequence[str | Destination] | None = None,
+    exporters: Sequence[str] = (),
     endpoint: str | None = None,
     protocol: str | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float | None = None,
+    deadline: float | None = None,
+    set_aside: str | Path | None = None,
+    ledger: str | None = None,
+    again: bool = False,
     base_url: str | None = None,
     session: str | Reference | None = None,
     rate: float | None = None,
@@ -67,12 +73,15 @@ def replay(
     turns: bool = False,
     content: Content | None = None,
     max_value: int | None = None,
+    max_trace_bytes: int | None = None,
+    shift_to: str | int | None = None,
     scrubber: Scrubber | None = None,
     traceparent: str | None = None,
     links: Sequence[str] = (),
     conventions: Sequence[str] = ("gen_ai",),
     environ: Mapping[str, str] | None = None,
     client: httpx.Client | None = None,
+    stop: Stop | None = None,
     told: Callable[[SessionReport], None] | None = None,
     noted: Callable[[str], None] | None = None,
 ) -> Report:
@@ -80,28 +89,41 @@ def replay(
 
     Args:
         references: `FETCHER:PATH`, a file with a saved answer, or `-` for standard input.
-        to: destinations: `otlp`, `file:PATH`, `console`, or one of your own.
+        to: destinations: `otlp`, `file:PATH`, `console`, or one of your own. Without it, and without `exporters`, what
+            `OTEL_TRACES_EXPORTER` says, which is `otlp` when it says nothing.
+        exporters: names of the entry point group `opentelemetry_traces_exporter`: the SDK's exporters, and those that
+            vendors ship. What they do is called reported, since they do not tell what the server said.
         endpoint: of the OTLP destination; without it `OTEL_EXPORTER_OTLP_*` and then the default of the
             specification hold, as for the next two.
         protocol: `http/protobuf` or `grpc`.
         headers: sent to the endpoint.
         timeout: seconds to wait for one answer, of a platform or of the destination.
+        deadline: seconds for which a batch is tried; five minutes when nothing is said, and a quarter of a minute as
+            long as nothing has answered.
+        set_aside: the file that takes what could not be delivered, as OTLP JSON lines; without it one in the user's
+            state folder. `send` delivers it.
+        ledger: where it is remembered what was acknowledged: a URL, as SQLAlchemy has it, or `off`. Without it what
+            `OTEL_AGENT_EVENTS_LEDGER` says, and then a SQLite file in the user's state folder.
+        again: send what the destination has unchanged as its next revision.
         base_url: of the platform, when all references are of one.
         session: names what a saved answer does not.
         rate: the most requests a second to one platform.
         follow_subagents: replay the sessions that sub-agents ran as well, each once.
         service_name: of the resource; else the environment's, else the agent's key, else the platform's name.
         namespace: an account or environment; part of the ids.
-        revision: raise it to send a session that has grown since; part of the ids.
+        revision: the number of the revision, or, with a ledger, the least one; part of the ids.
         turns: show turns as spans.
         content: `full`, `scrubbed` (the default) or `none`.
         max_value: the most bytes of UTF-8 in one attribute value.
+        max_trace_bytes: the size of a trace at which a session is split into parts.
+        shift_to: moves each session in time, so that it ends then: `now`, a time as RFC 3339 has it, or nanoseconds.
         scrubber: takes out secrets by your own patterns too.
         traceparent: a live span under which the one session hangs.
         links: traceparents of spans that the root links to.
         conventions: by name; the first one names the spans.
         environ: instead of the environment of this process.
         client: does the fetching; one of our own is made without it.
+        stop: asks the run to stop, from a signal or another thread.
         told: is called with each session's report as soon as it is known.
         noted: is called with each line that concerns all sessions.
 
@@ -112,8 +134,10 @@ def replay(
         UsageError: the call cannot be carried out as it stands; nothing was fetched or sent.
     """
     began = time.monotonic()
+    stop = stop or Stop()
     settings = Settings.here() if environ is None else Settings(environ)
-    if settings.disabled and OTLP in to:
+    where = _named(to, exporters, settings)
+    if settings.disabled and OTLP in where:
         raise UsageError("OTEL_SDK_DISABLED is true, so nothing was sent; unset it to replay")
     options = Options(
         policy=Policy(
@@ -129,8 +153,17 @@ def replay(
         attributes=settings.resource_attributes(),
         parent=None if traceparent is None else Remote.parse(traceparent),
         links=tuple(Remote.parse(link).link() for link in links),
+        shift_to=_moment(shift_to),
+        max_trace_bytes=_trace_bytes(max_trace_bytes),
     )
     plugins = [CONVENTIONS.get(name) for name in options.conventions]
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        if line not in notes:
+            notes.append(line)
+            (noted or _ignore)(line)
+
     with ExitStack() as stack:
         sources = Sources(
             settings, stack, base_url=base_url, session=session, client=client, timeout=timeout, rate=rate
@@ -138,145 +171,119 @@ def replay(
         wanted = sources.resolve(references)
         if options.parent is not None and len(wanted) > 1:
             raise UsageError("--traceparent puts one session under a live span; give one session")
-        notes: list[str] = []
-        target: Endpoint | None = None
-        if OTLP in to:
+        if options.parent is not None and options.max_trace_bytes is not None:
+            raise UsageError("--traceparent puts a session into a trace that is there, and --max-trace-bytes splits it")
+        otlp: Destination | None = None
+        book: Book | None = None
+        aside: AsideFile | None = None
+        said: list[str] = []
+        if OTLP in where:
             target, said = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
-            notes = [*settings.unheeded, *said]
-        delivery = stack.enter_context(Delivery(_destinations(to, target)))
-        for note in notes:
-            (noted or _ignore)(note)
+            aside = _aside(set_aside, settings, target.name)
+            otlp = connect(target, deadline=_seconds(deadline), aside=aside)
+            stack.callback(otlp.abandon)
+            said = [*settings.unheeded, *said]
+            book = _book(ledger, settings, target.name, said, stack)
+        destinations = _destinations(where, otlp)
+        delivery = stack.enter_context(Delivery(destinations, otlp if book is not None else None))
+        for line in said:
+            note(line)
+        run = Run(
+            delivery,
+            plugins,
+            stop=stop,
+            book=book,
+            again=again,
+            followed=sources if follow_subagents else None,
+            spans=any(getattr(each, "wants_spans", True) for each in destinations),
+            stored=otlp is not None,
+            noted=note,
+        )
         reports = []
-        for report in _replay_all(wanted, sources if follow_subagents else None, options, plugins, delivery):
-            reports.append(report)
-            (told or _ignore)(report)
-        unplaced = delivery.close()
+        with stop.hurrying(delivery.give_up):
+            for report in run.reports(wanted, options):
+                reports.append(report)
+                (told or _ignore)(report)
+            unplaced = delivery.close()
         for why in unplaced.values():
-            (noted or _ignore)(why)
+            note(why)
+        if book is not None:
+            book.ledger.close()
+            if book.ledger.failure is not None:
+                note(book.ledger.failure)
+        kept = aside.name if aside is not None and aside.count else None
+        if kept is not None:
+            note(f"{aside.count if aside else 0} spans were set aside in {kept}; otel-agent-events send delivers them")
+        if stop.asked:
+            note(_how_far(len(reports), len(wanted), remembered=book is not None))
         return Report(
             sessions=tuple(report.without(unplaced) for report in reports),
             unreachable=delivery.unreachable,
-            notes=(*notes, *unplaced.values()),
+            set_aside=kept,
+            stopped=stop.asked,
+            notes=tuple(notes),
             seconds=round(time.monotonic() - began, 3),
         )
 
 
-class _Job(NamedTuple):
-    """Something to replay, and the session whose sub-agent ran it, unless it was named."""
-
-    wanted: Wanted
-    options: Options
-    subagent_of: str | None = None
-
-
-def _replay_all(
-    named: Sequence[Wanted],
-    followed: Sources | None,
-    options: Options,
-    conventions: Sequence[Convention],
-    delivery: Delivery,
-) -> Iterator[SessionReport]:
-    """Send what was named, and then, with `followed`, what sub-agents ran; say of each session what became of it."""
-    # A child's trace is the same whether it was named or followed.
-    as_child = replace(options, parent=None, links=())
-    met: set[Reference] = set()  # a file counts when it was read to its end
-    followed_on: set[Reference] = set()
-    jobs = deque(_Job(wanted, options) for wanted in named)
-    while jobs:
-        job = jobs.popleft()
-        for source in _opened(job, delivery):
-            if isinstance(source, SessionReport):
-                yield source
-                continue
-            if source.reference in met and not source.saved:
-                if job.subagent_of is None:
-                    told = f"{source.reference} was replayed above, and is not replayed twice"
-                    yield SessionReport(reference=job.wanted.name, warnings=(*source.warnings, told))
-                continue
-            report, subagents = _replay_one(source, job.options, conventions, delivery)
-            if report.error is None or not source.saved:
-                met.add(source.reference)
-            yield report.model_copy(update={"subagent_of": job.subagent_of})
-            for child in subagents:
-                if followed is None or child in met or child in followed_on:
-                    continue
-                followed_on.add(child)
-                try:
-                    jobs.append(_Job(followed.wanted(child), as_child, report.reference))
-                except UsageError as error:
-                    told = f"{child} was not followed: {error}"
-                    yield SessionReport(reference=str(child), error=told, subagent_of=report.reference)
-
-
-def _opened(job: _Job, delivery: Delivery) -> Iterable[Source | SessionReport]:
-    """Open what was named; one that cannot be had is a report, and the others go on."""
-    if delivery.is_over():
-        why = "not tried: no destination takes anything more"
+def _named(
+    to: Sequence[str | Destination] | None, exporters: Sequence[str], settings: Settings
+) -> list[str | Destination]:
+    """Say where spans go; what is named twice, in whatever way, is one destination."""
+    named: list[str | Destination]
+    if to is None and not exporters:
+        named = [name if name == OTLP else f"{_EXPORTER}:{name}" for name in settings.exporters()]
+        if not named:
+            raise UsageError("OTEL_TRACES_EXPORTER is none, so nothing was sent; --to says where spans go")
     else:
-        try:
-            return job.wanted.open()
-        except SessionError as error:
-            why = str(error)
-    return [SessionReport(reference=job.wanted.name, error=why, subagent_of=job.subagent_of)]
-
-
-def _replay_one(
-    source: Source, options: Options, conventions: Sequence[Convention], delivery: Delivery
-) -> tuple[SessionReport, tuple[Reference, ...]]:
-    """Send one session; say what became of it, and which sessions its sub-agents ran."""
-    conversion = Conversion(source, options, conventions)
-    failure: SessionError | None = None
-    stopped: str | None = None
-    streaming = False
-    held: list[Span] = []
-    try:
-        for span in conversion.spans():
-            held.append(span)
-            if len(held) == HELD:
-                streaming = True
-                delivery.submit(held)
-                held = []
-                if delivery.is_over():
-                    stopped = "stopped: no destination takes anything more"
-                    break
-    except SessionError as error:
-        failure = error
-    if failure is None or streaming:
-        delivery.submit(held)
-    counted = delivery.settle()
-    if failure is not None:
-        stopped = f"{failure}; {_what_is_out(counted) if streaming else 'nothing of it was sent'}"
-    report = SessionReport.counting(
-        counted,
-        reference=str(source.reference),
-        trace_id=conversion.trace_id.hex(),
-        start=None if conversion.root is None else conversion.root.start.at,
-        end=None if conversion.root is None else conversion.root.end.at,
-        events=conversion.events,
-        duplicates=conversion.duplicates,
-        # What a trace lacks is of no interest where there is none.
-        warnings=source.warnings if failure is not None and not streaming else tuple(conversion.warnings),
-        error="; ".join([*first_of(conversion.flaws), *([stopped] if stopped else [])]) or None,
-    )
-    return report, tuple(conversion.subagents)
-
-
-def _what_is_out(counted: Sequence[DestinationReport]) -> str:
-    arrived = max(each.acknowledged for each in counted)
-    if not arrived:
-        return "nothing of it arrived"
-    return f"{arrived} of its spans arrived, without a root: replay again to complete the trace"
-
-
-def _destinations(to: Sequence[str | Destination], target: Endpoint | None) -> list[Destination]:
-    """Make the destinations; when one of them cannot be made, the others leave nothing behind."""
-    if not to:
+        named = [*(to or ()), *(f"{_EXPORTER}:{name}" for name in exporters)]
+    if not named:
         raise UsageError("there is no destination to send to; there are otlp, file:PATH and console")
     # One file may be named in several ways.
-    each_once = {_place(where) if isinstance(where, str) else id(where): where for where in to}
+    return list({_place(where) if isinstance(where, str) else id(where): where for where in named}.values())
+
+
+def _aside(path: str | Path | None, settings: Settings, destination: str) -> AsideFile | None:
+    """Give the file for what cannot be delivered; None when nobody says where the user's own folder is."""
+    if path is not None:
+        return AsideFile(path)
+    folder = settings.state_folder
+    return None if folder is None else AsideFile(default_path(folder, destination))
+
+
+def _book(
+    option: str | None, settings: Settings, destination: str, notes: list[str], stack: ExitStack
+) -> Book | None:
+    """Open the ledger. One that was asked for must be there; without the default one it goes on, and says so.
+
+    Raises:
+        UsageError: the ledger that was asked for cannot be opened.
+    """
+    url, asked = settings.ledger(option)
+    if url is None:
+        return None
+    try:
+        ledger = Ledger.open(url)
+    except LedgerError as error:
+        if asked:
+            raise
+        notes.append(f"{error}. Going on without a ledger: a second replay sends everything again (--no-ledger)")
+        return None
+    stack.callback(ledger.close)
+    return Book(ledger=ledger, destination=destination, asked=asked)
+
+
+def _how_far(done: int, named: int, *, remembered: bool) -> str:
+    if remembered:
+        return f"stopped after {done} of {named} sessions; the same command goes on from here"
+    return f"stopped after {done} of {named} sessions; those that are not told of above were not sent"
+
+
+def _destinations(named: Sequence[str | Destination], otlp: Destination | None) -> list[Destination]:
+    """Make the destinations; when one of them cannot be made, the others leave nothing behind."""
     made: list[Destination] = []
     try:
-        made.extend(_destination(where, target) for where in each_once.values())
+        made.extend(_destination(where, otlp) for where in named)
     except UsageError:
         for destination in made:
             destination.abandon()
@@ -289,14 +296,18 @@ def _place(where: str) -> str:
     return f"{kind}:{Path(path).resolve()}" if kind == "file" and path else where
 
 
-def _destination(where: str | Destination, target: Endpoint | None) -> Destination:
+def _destination(where: str | Destination, otlp: Destination | None) -> Destination:
     """Make a destination by its name; what is not needed is not imported."""
     if not isinstance(where, str):
         return where
     kind, _, path = where.partition(":")
     match kind:
-        case "otlp" if target is not None and not path:
-            return connect(target)
+        case "otlp" if otlp is not None and not path:
+            return otlp
+        case "exporter" if path:
+            from otel_agent_events.otlp.exporter import exporter  # noqa: PLC0415 - the SDK takes a while
+
+            return exporter(path)
         case "console" if not path:
             return ConsoleDestination(sys.stdout)
         case "file" if path:
@@ -309,6 +320,34 @@ def _from_one(revision: int) -> int:
     if revision < 1:
         raise UsageError(f"the revision is {revision}; revisions are counted from 1")
     return revision
+
+
+def _trace_bytes(most: int | None) -> int | None:
+    if most is not None and most < LEAST_TRACE:
+        raise UsageError(f"--max-trace-bytes is {most}; a part of fewer than {LEAST_TRACE} bytes holds nothing")
+    return most
+
+
+def _seconds(deadline: float | None) -> float | None:
+    if deadline is not None and not 0 <= deadline < math.inf:
+        raise UsageError(f"the deadline is {deadline:g}; it is a number of seconds, and not below 0")
+    return deadline
+
+
+def _moment(told: str | int | None) -> int | None:
+    """Read a time to which sessions are moved, in nanoseconds since 1970."""
+    if told is None:
+        return None
+    if told == "now":
+        return time.time_ns()
+    if isinstance(told, int):
+        nanoseconds: int | None = told if 0 <= told <= times.LATEST else None
+    else:
+        stamp = times.parse(told)
+        nanoseconds = None if stamp is None else stamp.nanoseconds
+    if nanoseconds is None:
+        raise UsageError(f"--shift-to is {told!r}; it is now, or a time such as 2026-01-31T12:00:00Z")
+    return nanoseconds
 
 
 def _ignore(_: object) -> None:

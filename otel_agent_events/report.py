@@ -13,12 +13,22 @@ _MODEL = ConfigDict(frozen=True, extra="forbid")
 
 
 class Counts(BaseModel):
-    """What became of spans. `made` is the sum of the other four, always."""
+    """What became of spans. `made` is the sum of the others, always.
+
+    Attributes:
+        made: how many were to be sent; what a destination had from an earlier run is not among them.
+        acknowledged: how many the destination said that it took.
+        reported: how many a foreign exporter called exported; it does not tell what the server said.
+        rejected: how many it refused for what they are.
+        set_aside: how many are kept in a file, to be delivered by `send`.
+        lost: how many are nowhere.
+    """
 
     model_config = _MODEL
 
     made: int = 0
     acknowledged: int = 0
+    reported: int = 0
     rejected: int = 0
     set_aside: int = 0
     lost: int = 0
@@ -28,18 +38,20 @@ class Counts(BaseModel):
 
     @property
     def arrived(self) -> bool:
-        """Whether every span was acknowledged."""
-        return self.acknowledged == self.made
+        """Whether every span was acknowledged, or reported."""
+        return self.acknowledged + self.reported == self.made
 
 
 class DestinationReport(Counts):
     """What became of a session's spans at one destination.
 
     Attributes:
+        had: how many spans it acknowledged in an earlier run; they were not sent again.
         messages: what the destination said, when not all went well; never with a credential in it.
     """
 
     destination: str
+    had: int = 0
     messages: tuple[str, ...] = ()
 
 
@@ -48,7 +60,10 @@ class SessionReport(Counts):
 
     Attributes:
         reference: the session, or the file, as it was asked for.
-        trace_id: 32 hex digits; None when it is not even known which session it is.
+        trace_id: 32 hex digits; None when it is not even known which session it is. Of the first part.
+        parts: the trace ids of all parts, when it was split.
+        revision: 1, unless it was asked for or the ledger knows of earlier ones.
+        unchanged: the destination has the session as it is from an earlier run, and nothing was sent to it.
         start, end: the time that the trace covers, in nanoseconds since 1970.
         events: how many events there were; duplicates: how many records were met again.
         error: why the session could not be had, or not to its end.
@@ -57,6 +72,9 @@ class SessionReport(Counts):
 
     reference: str
     trace_id: str | None = None
+    parts: tuple[str, ...] = ()
+    revision: int = 1
+    unchanged: bool = False
     start: int | None = None
     end: int | None = None
     events: int = 0
@@ -69,7 +87,7 @@ class SessionReport(Counts):
     @classmethod
     def counting(cls, destinations: Sequence[DestinationReport], **told: Any) -> SessionReport:
         """Make the report of a session from what became of it at each destination."""
-        worst = min(destinations, key=lambda each: each.acknowledged)
+        worst = min(destinations, key=lambda each: each.acknowledged + each.reported - each.made)
         counts = {name: getattr(worst, name) for name in Counts.model_fields}
         return cls(**counts, destinations=tuple(destinations), **told)
 
@@ -101,6 +119,8 @@ class Report(BaseModel):
 
     Attributes:
         unreachable: destinations that did not answer at all.
+        set_aside: the file in which spans were set aside, if any were.
+        stopped: whether it was stopped before it was through.
         notes: what concerns all sessions: how options and variables were understood.
         seconds: how long it took.
     """
@@ -109,6 +129,8 @@ class Report(BaseModel):
 
     sessions: tuple[SessionReport, ...]
     unreachable: tuple[str, ...] = ()
+    set_aside: str | None = None
+    stopped: bool = False
     notes: tuple[str, ...] = ()
     seconds: float
 
@@ -120,7 +142,13 @@ class Report(BaseModel):
 
     @property
     def exit_code(self) -> int:
-        """0: all acknowledged. 1: a session failed or a span was not acknowledged. 3: a destination did not answer."""
+        """How it went.
+
+        0: all acknowledged. 1: a session failed, or a span was not acknowledged. 3: a destination did not answer at
+        all. 130: it was stopped before it was through.
+        """
+        if self.stopped:
+            return 130
         if self.unreachable:
             return 3
         return 0 if all(session.succeeded for session in self.sessions) else 1

@@ -20,13 +20,13 @@ class Backoff:
     """How often and how long to wait before giving up.
 
     Attributes:
-        tries: how many times a request is made at most, the first one included.
+        tries: how many times a request is made at most, the first one included; None for any number within `total`.
         first: seconds to wait before the second try; each further wait is twice as long.
         most: the longest of these waits, in seconds.
         total: seconds after which no further try is begun.
     """
 
-    tries: int = 5
+    tries: int | None = 5
     first: float = 0.5
     most: float = 30.0
     total: float = 60.0
@@ -44,7 +44,7 @@ class Backoff:
             Seconds, or None to give up.
         """
         left = self.total - waited
-        if attempt + 1 >= self.tries or left <= 0:
+        if (self.tries is not None and attempt + 1 >= self.tries) or left <= 0:
             return None
         if asked is not None:
             return asked if asked <= left else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +24,7 @@ TRACES_PATH = "/v1/traces"
 DEFAULT_TIMEOUT = 10.0
 LEAST_MAX_VALUE = 64
 GRPC_PORT = 4317
+STATE_FOLDER = "otel-agent-events"
 PROTOCOLS: tuple[WireProtocol, ...] = get_args(WireProtocol)
 
 _CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -31,7 +33,6 @@ _UNHEEDED = {
     "OTEL_ATTRIBUTE_COUNT_LIMIT": "count limits do not apply to recorded history: no attribute is left out",
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "count limits do not apply to recorded history: no attribute is left out",
     "OTEL_SPAN_LINK_COUNT_LIMIT": "count limits do not apply to recorded history: no link is left out",
-    "OTEL_TRACES_EXPORTER": "where spans go is said with --to",
 }
 
 
@@ -75,8 +76,39 @@ class Settings:
         return [
             f"{name} is set; {why}"
             for name, why in _UNHEEDED.items()
-            if self.get(name) is not None and not (name == "OTEL_TRACES_EXPORTER" and self.get(name) == "otlp")
+            if self.get(name) is not None
         ]
+
+    def exporters(self) -> list[str]:
+        """Give the names in `OTEL_TRACES_EXPORTER`: `otlp` when it says nothing, and none for `none`."""
+        told = [name.strip() for name in (self.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")]
+        return [name for name in dict.fromkeys(told) if name not in {"", "none"}]
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where things are kept between runs, or None when nobody says where the user's own folder is."""
+        xdg, local, home = self.get("XDG_STATE_HOME"), self.get("LOCALAPPDATA"), self.get("HOME", "USERPROFILE")
+        # The XDG specification has it that a relative path is ignored.
+        if xdg is not None and Path(xdg).is_absolute():
+            return Path(xdg) / STATE_FOLDER
+        if local is not None:
+            return Path(local) / STATE_FOLDER
+        return None if home is None else Path(home) / ".local" / "state" / STATE_FOLDER
+
+    def ledger(self, option: str | None) -> tuple[str | None, bool]:
+        """Say where the ledger is.
+
+        Args:
+            option: a URL, as SQLAlchemy has it, or `off`; None when nothing is said.
+
+        Returns:
+            The URL, or None for no ledger; and whether it was asked for, so that one that cannot be opened is an error.
+        """
+        told = option or self.get("OTEL_AGENT_EVENTS_LEDGER")
+        if told is not None:
+            return (None, True) if told.lower() == "off" else (told, True)
+        folder = self.state_folder
+        return (None if folder is None else f"sqlite:///{folder / 'ledger.db'}"), False
 
     def content(self, option: Content | None) -> Content:
         """Say what of the contents may leave: the option, else what the conventions' variable says."""

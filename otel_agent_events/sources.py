@@ -19,7 +19,7 @@ from otel_agent_events.fetchers.saved import load
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import ExitStack
 
     from otel_agent_events.fetchers import Answer, Fetcher, Readable
@@ -40,6 +40,7 @@ class Source:
 
     Attributes:
         fetcher: reads the answers.
+        answers: may be gone through more than once.
         flaws: what is known to be missing; a session with flaws counts as failed, and cut short.
         warnings: what should be said of how it was found.
         saved: the answers are in a file, so that asking again gives no more.
@@ -193,8 +194,21 @@ class Sources:
 
 
 def _fetched(client: Client, fetcher: Fetcher, reference: Reference, *, warnings: tuple[str, ...] = ()) -> Source:
-    answers = client.fetch(fetcher, reference)
-    return Source(reference=reference, fetcher=fetcher, answers=answers, warnings=warnings)
+    return Source(
+        reference=reference, fetcher=fetcher, answers=_Fetched(client, fetcher, reference), warnings=warnings
+    )
+
+
+class _Fetched:
+    """The answers of a session, which are asked for each time that somebody goes through them."""
+
+    def __init__(self, client: Client, fetcher: Fetcher, reference: Reference) -> None:
+        self._client = client
+        self._fetcher = fetcher
+        self._reference = reference
+
+    def __iter__(self) -> Iterator[Answer]:
+        return self._client.fetch(self._fetcher, self._reference)
 
 
 def _found(client: Client, fetcher: Fetcher, incomplete: Reference) -> Source:

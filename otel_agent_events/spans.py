@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
-from otel_agent_events import ids
+from otel_agent_events import ids, times
 from otel_agent_events.assemble import EventNode, Failure, Node, SessionNode, ToolNode, TurnNode
-from otel_agent_events.attributes import OWN, Attribute, Final, Finisher
+from otel_agent_events.attributes import Attribute, Final, Finisher
 from otel_agent_events.content import DEFAULT_MAX_VALUE
 from otel_agent_events.errors import UsageError
 from otel_agent_events.events import Event, EventLink, SessionLink, value
@@ -26,7 +26,7 @@ from otel_agent_events.own import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_agent_events.assemble import NodeKind
     from otel_agent_events.conventions import Convention, Labels, SpanKind
@@ -57,6 +57,18 @@ class Link:
     span_id: bytes
     attributes: Mapping[str, Final] = field(default_factory=dict)
     trace_flags: int = 1
+    trace_state: str = ""
+    dropped_attributes: int = 0
+
+
+@value()
+class SpanEvent:
+    """Something that happened within a span. `time` in nanoseconds since 1970."""
+
+    name: str
+    time: int
+    attributes: Mapping[str, Final] = field(default_factory=dict)
+    dropped_attributes: int = 0
 
 
 @value()
@@ -70,6 +82,9 @@ class Span:
         varying: its own attributes; none of their names is among the constants.
         description: of the status, when it is `error`.
         parent_is_remote: the parent is a span of another program's.
+        trace_state: as W3C has it.
+        events: within the span. What we make of sessions has none: an event of a session is a span.
+        dropped_attributes, dropped_events, dropped_links: how many were left out. We leave none out.
     """
 
     trace_id: bytes
@@ -86,6 +101,11 @@ class Span:
     description: str | None = None
     links: tuple[Link, ...] = ()
     parent_is_remote: bool = False
+    trace_state: str = ""
+    events: tuple[SpanEvent, ...] = ()
+    dropped_attributes: int = 0
+    dropped_events: int = 0
+    dropped_links: int = 0
 
     @property
     def attributes(self) -> dict[str, Final]:
@@ -99,6 +119,8 @@ class View:
 
     Attributes:
         patterns: the fingerprint of the user's scrubbing patterns, or "".
+        shift: the nanosecond at which the session's end lands, when the session is moved in time.
+        max_trace_bytes: the size at which a session is split into parts, when it is.
     """
 
     content: str = "scrubbed"
@@ -106,6 +128,8 @@ class View:
     turns: bool = False
     conventions: tuple[str, ...] = ("gen_ai",)
     patterns: str = ""
+    shift: int | None = None
+    max_trace_bytes: int | None = None
 
     def __str__(self) -> str:
         spelled = [
@@ -114,8 +138,13 @@ class View:
             f"turns={self.turns:d}",
             f"conventions={','.join(self.conventions)}",
         ]
+        # What is not the default follows in alphabetical order.
+        if self.max_trace_bytes is not None:
+            spelled.append(f"max_trace_bytes={self.max_trace_bytes}")
         if self.patterns:
             spelled.append(f"patterns={self.patterns}")
+        if self.shift is not None:
+            spelled.append(f"shift={self.shift}")
         return ";".join(spelled)
 
 
@@ -134,13 +163,17 @@ class Identity:
             reference, namespace=self.namespace, view=str(self.view), revision=self.revision, part=self.part
         )
 
-    def root_of(self, reference: Reference, *, revision: int = 1) -> Link:
-        """Derive a link to the root of a session's trace under the same namespace and view, part 1."""
-        trace = ids.trace_id(reference, namespace=self.namespace, view=str(self.view), revision=revision)
+    def family(self, reference: Reference) -> str:
+        """Name what all revisions of a session's trace share, for the ledger: 64 hex digits."""
+        return ids.family(reference, namespace=self.namespace, view=str(self.view))
+
+    def root_of(self, reference: Reference, *, revision: int = 1, part: int = 1) -> Link:
+        """Derive a link to the root of a session's trace under the same namespace and view."""
+        trace = ids.trace_id(reference, namespace=self.namespace, view=str(self.view), revision=revision, part=part)
         return Link(
             trace_id=trace,
             span_id=ids.span_id(trace, ids.ROOT),
-            attributes={f"{OWN}session.reference": str(reference)},
+            attributes={"otel_agent_events.session.reference": str(reference)},
         )
 
 
@@ -172,6 +205,10 @@ class Remote:
         return Link(trace_id=self.trace_id, span_id=self.span_id, trace_flags=self.trace_flags)
 
 
+def _in_this_part(_: str) -> None:
+    """A session that is not split has one part."""
+
+
 class SpanBuilder:
     """Make the spans of one session.
 
@@ -182,6 +219,8 @@ class SpanBuilder:
         resource: of all the spans.
         parent: a live span under which the session hangs. Its trace id becomes that of the spans.
         links: further links of the root.
+        shift: nanoseconds by which all times are moved.
+        part_of: tells of an event, by its key, in which earlier part of the session it is; None for this part.
     """
 
     def __init__(
@@ -193,16 +232,20 @@ class SpanBuilder:
         resource: Resource,
         parent: Remote | None = None,
         links: Sequence[Link] = (),
+        shift: int = 0,
+        part_of: Callable[[str], int | None] = _in_this_part,
     ) -> None:
         self._session = session
-        self._identity = identity
+        self.shift = shift
+        self._part_of = part_of
+        self.identity = identity
         self._conventions = conventions
         self._resource = resource
         self._parent = parent
         self._links = tuple(links)
-        self._own_trace_id = identity.trace_id(session.reference)
-        self.trace_id = parent.trace_id if parent else self._own_trace_id
-        self.root_id = ids.span_id(self._own_trace_id, ids.ROOT)
+        self.own_trace_id = identity.trace_id(session.reference)
+        self.trace_id = parent.trace_id if parent else self.own_trace_id
+        self.root_id = ids.span_id(self.own_trace_id, ids.ROOT)
         self._finisher = Finisher(identity.view.max_value)
         self._constants: dict[NodeKind, dict[str, Final]] = {}
         self._said_by: dict[NodeKind, dict[str, int]] = {}  # the place of the convention that says a constant
@@ -232,8 +275,8 @@ class SpanBuilder:
                     key=ids.turn_key(node.number),
                     turn=0,
                     attributes={
-                        f"{OWN}event.turn": node.number,
-                        f"{OWN}summary": None if node.first is None else summary(node.first),
+                        "otel_agent_events.event.turn": node.number,
+                        "otel_agent_events.summary": None if node.first is None else summary(node.first),
                     },
                     failure=node.failure,
                 )
@@ -257,9 +300,11 @@ class SpanBuilder:
 
     def _root_span(self, node: SessionNode) -> Span:
         reference = node.session.reference
-        identity = self._identity
+        identity = self.identity
         links = self._links
-        if identity.revision > 1:
+        if identity.part > 1:
+            links = (self._root_of(reference, revision=identity.revision, part=identity.part - 1), *links)
+        elif identity.revision > 1:
             links = (self._root_of(reference, revision=identity.revision - 1), *links)
         return self._span(
             node,
@@ -267,9 +312,10 @@ class SpanBuilder:
             turn=0,
             attributes=session_attributes(node)
             | {
-                f"{OWN}session.part": identity.part,
-                f"{OWN}session.revision": identity.revision,
-                f"{OWN}view": str(identity.view),
+                "otel_agent_events.session.part": identity.part,
+                "otel_agent_events.session.revision": identity.revision,
+                "otel_agent_events.session.shift": self.shift or None,
+                "otel_agent_events.view": str(identity.view),
             },
             failure=node.failure,
             links=links,
@@ -286,11 +332,11 @@ class SpanBuilder:
         links: tuple[Link, ...] = (),
     ) -> Span:
         session = node.session if isinstance(node, SessionNode) else self._session
-        constants = self._constant(session, node.kind)
+        constants = self._constants.get(node.kind) or self._constant(session, node.kind)
         labels = [convention.label(node, session) for convention in self._conventions]
-        varying = {**self._merged(labels, node.kind), **attributes, f"{OWN}timing": node.timing}
-        if self._identity.view.content == "none":
-            varying[f"{OWN}summary"] = None
+        varying = {**self._merged(labels, node.kind), **attributes, "otel_agent_events.timing": node.timing}
+        if self.identity.view.content == "none":
+            varying["otel_agent_events.summary"] = None
         if failure is not None:
             varying["error.type"] = failure.type
         description = None
@@ -300,12 +346,12 @@ class SpanBuilder:
         final = self._finisher.attributes(varying)
         return Span(
             trace_id=self.trace_id,
-            span_id=ids.span_id(self._own_trace_id, key),
+            span_id=ids.span_id(self.own_trace_id, key),
             parent_id=self._parent_id(node, turn),
             name=name,
             kind=labels[0].kind,
-            start=node.start.at,
-            end=node.end.at,
+            start=min(max(node.start.at + self.shift, 0), times.LATEST),
+            end=min(max(node.end.at + self.shift, 0), times.LATEST),
             resource=self._resource,
             varying=final,
             constants=_without(constants, final),
@@ -321,21 +367,31 @@ class SpanBuilder:
                 case SessionLink(reference=reference):
                     yield self._root_of(reference)
                 case EventLink(key=key):
-                    identifier = ids.span_id(self._own_trace_id, ids.event_key(key))
-                    yield Link(trace_id=self.trace_id, span_id=identifier)
+                    yield self._event_of(key)
                 case _:
                     assert_never(link)
 
-    def _root_of(self, reference: Reference, *, revision: int = 1) -> Link:
-        link = self._identity.root_of(reference, revision=revision)
+    def _event_of(self, key: str) -> Link:
+        part = self._part_of(key)
+        if part is None:
+            return Link(trace_id=self.trace_id, span_id=ids.span_id(self.own_trace_id, ids.event_key(key)))
+        trace = replace(self.identity, part=part).trace_id(self._session.reference)
+        return Link(trace_id=trace, span_id=ids.span_id(trace, ids.event_key(key)))
+
+    def _root_of(self, reference: Reference, *, revision: int = 1, part: int = 1) -> Link:
+        link = self.identity.root_of(reference, revision=revision, part=part)
         return replace(link, attributes=self._finisher.attributes(link.attributes))
 
     def _parent_id(self, node: Node, turn: int) -> bytes | None:
         if isinstance(node, SessionNode):
             return self._parent.span_id if self._parent else None
-        if turn and self._identity.view.turns:
-            return ids.span_id(self._own_trace_id, ids.turn_key(turn))
+        if turn and self.identity.view.turns:
+            return ids.span_id(self.own_trace_id, ids.turn_key(turn))
         return self.root_id
+
+    def constants(self, kind: NodeKind) -> Mapping[str, Final]:
+        """Give what is constant for a kind of node, the root apart."""
+        return self._constant(self._session, kind)
 
     def _constant(self, session: Session, kind: NodeKind) -> dict[str, Final]:
         """Give what is constant for a kind of node; worked out once."""
@@ -344,7 +400,7 @@ class SpanBuilder:
             return known
         constants: dict[str, Attribute | None] = {"session.id": session.id, "user.id": session.user}
         if kind != "tool":  # a call, or a result without one
-            constants[f"{OWN}event.kind"] = kind
+            constants["otel_agent_events.event.kind"] = kind
         said_by: dict[str, int] = {}
         for number, convention in enumerate(self._conventions):
             for name, told in convention.constants(session, kind).items():

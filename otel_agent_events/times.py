@@ -9,6 +9,7 @@ import math
 import re
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 MICROSECOND = 1_000
@@ -19,6 +20,9 @@ LATEST = 2**64 - 1
 """The last nanosecond that OTLP can tell (a `fixed64`); what lies beyond is undated."""
 
 _MOST_SECONDS = 10**11
+_DIGITS = 9
+_UNITS: tuple[int, ...] = tuple(10 ** (_DIGITS - told) for told in range(_DIGITS + 1))
+_SECONDS = {f"{second:02d}": second * SECOND for second in range(60)}
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _STAMP = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))? ?(?:[Zz]|([+-])(\d\d):?(\d\d)?)?",
@@ -39,7 +43,38 @@ def parse(written: object) -> Stamp | None:
     Returns:
         None for everything that is no such time or lies outside what OTLP can tell.
     """
-    found = _STAMP.fullmatch(written) if isinstance(written, str) else None
+    if not isinstance(written, str):
+        return None
+    usual = parse_usual(written)
+    return _parse_any(written) if usual is None else Stamp(usual, exact=True)
+
+
+def parse_usual(written: str) -> int | None:
+    """Read a time in the form that most platforms write, `2024-01-15T10:35:00.123456Z`, quickly.
+
+    Returns:
+        Nanoseconds, exactly; None when it is written in another form, which is for `parse` to read.
+    """
+    minute, second, rest = _minute(written[:17]), _SECONDS.get(written[17:19]), written[19:]
+    if minute is None or second is None:
+        return None
+    if rest == "Z":
+        return minute + second
+    digits = rest[1:-1]
+    if rest[:1] == "." and rest[-1] == "Z" and digits.isdigit() and digits.isascii() and len(digits) <= _DIGITS:
+        return minute + second + int(digits) * _UNITS[len(digits)]
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _minute(written: str) -> int | None:
+    """Read `2024-01-15T10:35:`, which the times of a session share; None when no second of it can be told."""
+    first, last = _parse_any(f"{written}00Z"), _parse_any(f"{written}59.999999999Z")
+    return None if first is None or last is None else first.nanoseconds
+
+
+def _parse_any(written: str) -> Stamp | None:
+    found = _STAMP.fullmatch(written)
     if found is None:
         return None
     year, month, day, hour, minute, second, fraction, sign, offset_hour, offset_minute = found.groups()

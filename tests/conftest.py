@@ -22,9 +22,12 @@ _OF_THE_CALLER = ("OTEL_", "VECTARA_", "LYZR_", "AGORA_", "HUBSTER_")
 
 
 @pytest.fixture(autouse=True)
-def _no_variables_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_variables_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     for name in list(os.environ):
-        if name.startswith(_OF_THE_CALLER) and not name.startswith("OTEL_AGENT_EVENTS_"):
+        if name == "OTEL_AGENT_EVENTS_LEDGER" or (
+            name.startswith(_OF_THE_CALLER) and not name.startswith("OTEL_AGENT_EVENTS_")
+        ):
             monkeypatch.delenv(name)
 
 

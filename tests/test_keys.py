@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from otel_agent_events.ids import canonical
-from otel_agent_events.keys import DEEPEST, Keys, _canonical_of_deep, shallow
+from otel_agent_events.keys import DEEPEST, Keys, _canonical_of_deep, changed, key_of, shallow
 from tests.test_attributes import ANY_JSON
 
 
@@ -63,6 +65,77 @@ def test_the_nth_equal_record_of_one_list_is_the_nth_of_another() -> None:
 
     assert second == [None, None, f"{first[0]}#3"]
     assert keys.duplicates == 2
+
+
+ALIKE: list[Any] = [
+    1, 1.0, True, 0, 0.0, -0.0, False, None, -1, -2, float("nan"), float("inf"), 2**61 - 1, 2**70, 1e16, 10**16,
+    "", "1", "True", "null", "nan", [], {}, [[]], [{}], [None], [True], [1], ["1"], {"": None}, {"a": []}, {"a": {}},
+    ["a", []], ["a", "b"], [["a", "b"]], {"a": "b"}, {"a": ["b"]}, {"b": "a"}, [1, "1"], ["1", 1],
+]  # fmt: skip
+"""Values of which Python holds some to be equal that JSON does not."""
+
+
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [value], lambda value: {"in": [{"n": value}]}])
+def test_values_that_python_takes_for_one_another_are_different_records(wrap: Any) -> None:
+    keys = Keys()
+
+    claimed = [keys.claim(wrap(value), "a") for value in ALIKE + ALIKE]
+
+    assert claimed == ["a", *(f"a#{number}" for number in range(2, len(ALIKE) + 1)), *[None] * len(ALIKE)]
+
+
+def reordered(value: Any) -> Any:
+    """Give an equal value of which no part is the same object, with the members of every object the other way round."""
+    if isinstance(value, dict):
+        return {str(name): reordered(value[name]) for name in reversed(value)}
+    return [reordered(inner) for inner in value] if isinstance(value, list) else value
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "a#2"]), ANY_JSON), max_size=30), st.data())
+def test_keys_are_those_of_a_set_of_ids_and_spellings(records: list[tuple[str, Any]], data: st.DataObject) -> None:
+    again = data.draw(st.permutations([*records, *((name, reordered(record)) for name, record in records)]))
+    keys, met, taken = Keys(), set(), set()
+
+    for name, record in again:
+        expected = None
+        if (name, canonical(record)) not in met:
+            met.add((name, canonical(record)))
+            expected, number = name, 1
+            while expected in taken:
+                number += 1
+                expected = f"{name}#{number}"
+            taken.add(expected)
+        assert keys.claim(record, name) == expected
+
+    assert keys.duplicates == len(again) - len(met)
+
+
+def test_a_record_that_was_changed_is_known_by_its_original() -> None:
+    keys = Keys()
+    one, other = {"id": "a", "token": "1"}, {"id": "a", "token": "2"}
+
+    claimed = [keys.claim(changed({"id": "a", "token": "?"}, key_of(each)), "a") for each in (one, other, one)]
+
+    assert claimed == ["a", "a#2", None]
+
+
+def test_a_hundred_thousand_records_take_less_than_54_bytes_each() -> None:
+    keys = Keys()
+
+    assert all(keys.claim({"n": n}, f"aev_{n}") == f"aev_{n}" for n in range(100_000))
+
+    assert keys.claim({"n": 77}, "aev_77") is None
+    assert keys._taken._table.itemsize * len(keys._taken._table) < 5_400_000
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2, DEEPEST - 1, DEEPEST, DEEPEST + 1, DEEPEST + 2, 2 * DEEPEST])
+def test_a_record_that_is_not_said_to_be_deep_is_shallow(levels: int) -> None:
+    keys = Keys()
+    record = nested(levels)
+
+    keys.claim(record, "a")
+
+    assert keys.may_be_deep == (shallow(record) is not record) == (levels > DEEPEST)
 
 
 def nested(levels: int) -> Any:

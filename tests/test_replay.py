@@ -14,7 +14,7 @@ from otel_agent_events.conversion import Options
 from otel_agent_events.errors import DestinationError
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
 from otel_agent_events.otlp.file import FileDestination
-from otel_agent_events.pipeline import HELD
+from otel_agent_events.conversion import MOST as HELD
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.generate import Generated, expected_pairs

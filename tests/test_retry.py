@@ -32,6 +32,13 @@ def test_one_try_is_never_followed_by_another() -> None:
     assert Backoff(tries=1).wait(0, asked=0.0) is None
 
 
+def test_without_a_number_of_tries_only_the_time_counts() -> None:
+    backoff = Backoff(tries=None, first=1.0, most=2.0, total=10.0)
+
+    assert backoff.wait(10_000, waited=5.0) == 2.0
+    assert backoff.wait(0, waited=10.0) is None
+
+
 def test_the_last_wait_is_cut_to_the_time_that_is_left() -> None:
     backoff = Backoff(first=4.0, total=10.0)
 
@@ -54,16 +61,16 @@ def test_what_the_server_asks_for_is_waited_when_there_is_time_for_it() -> None:
     asked=st.none() | seconds,
     waited=seconds,
     draw=st.floats(0, 1, exclude_max=True),
-    tries=st.integers(1, 10_000),
+    tries=st.none() | st.integers(1, 10_000),
 )
 def test_no_wait_is_negative_or_reaches_beyond_the_total(
-    attempt: int, asked: float | None, waited: float, draw: float, tries: int
+    attempt: int, asked: float | None, waited: float, draw: float, tries: int | None
 ) -> None:
     backoff = Backoff(tries=tries)
 
     wait = backoff.wait(attempt, asked=asked, waited=waited, draw=draw)
 
-    assert wait is None or (0 <= wait <= backoff.total - waited and attempt + 1 < tries)
+    assert wait is None or (0 <= wait <= backoff.total - waited and (tries is None or attempt + 1 < tries))
     assert wait is None or asked is None or wait == asked
 
 

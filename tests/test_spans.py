@@ -30,7 +30,7 @@ from otel_agent_events.events import (
     UserMessage,
 )
 from otel_agent_events.ids import ROOT, event_key, span_id, turn_key
-from otel_agent_events.otlp.encode import encode
+from otel_agent_events.otlp.encode import request as encode
 from otel_agent_events.reference import Reference
 from otel_agent_events.spans import Identity, Link, Remote, Resource, Span, SpanBuilder, View
 from tests.events import (

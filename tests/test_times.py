@@ -55,6 +55,19 @@ def test_what_is_written_is_read_back(nanoseconds: int) -> None:
     assert times.parse(times.written(nanoseconds)) == Stamp(nanoseconds, exact=True)
 
 
+USUAL = st.from_regex(r"(19|20|25)\d\d-[01]\d-[0-3]\d[Tt ][0-2]\d:[0-6]\d:[0-6]\d([.,]\d{0,11})?[Zz]?", fullmatch=True)
+
+
+@given(USUAL | st.text("0123456789-T:.,Zz 五²", max_size=32))
+def test_the_quick_way_reads_what_the_thorough_one_reads(written: str) -> None:
+    assert times.parse(written) == times._parse_any(written)
+
+
+@given(st.integers(0, times.LATEST - times.LATEST % (60 * SECOND) - 1))
+def test_the_usual_form_is_read_in_the_quick_way(nanoseconds: int) -> None:
+    assert times.parse_usual(times.written(nanoseconds)) == nanoseconds
+
+
 @given(
     st.datetimes(datetime(1971, 1, 1), datetime(2500, 1, 1)),  # noqa: DTZ001 - the zone is added
     st.integers(-14 * 60, 14 * 60),

@@ -15,7 +15,16 @@ from otel_agent_events.errors import AgentEventsError, UsageError
 class Commands(click.Group):
     """Import a command when it is asked for, and tell our own errors without a traceback."""
 
-    modules: ClassVar[tuple[str, ...]] = ("replay", "show", "record", "demo", "fetchers", "schema")
+    modules: ClassVar[tuple[str, ...]] = (
+        "replay",
+        "send",
+        "status",
+        "show",
+        "record",
+        "demo",
+        "fetchers",
+        "schema",
+    )
 
     def list_commands(self, _: click.Context) -> list[str]:
         """Give the names of all commands, the main one first."""

@@ -50,6 +50,9 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
             to=[Terminal(), f"file:{output}", *(["otlp"] if endpoint else [])],
             endpoint=endpoint,
             protocol=protocol,
+            # Stores hide what is older than a day or two, and these sessions are.
+            shift_to="now" if endpoint else None,
+            ledger="off",
             client=client,
             environ=environment(platform.base_url, Settings.here().environ),
             noted=lambda note: say(f"note: {note}", err=True),

@@ -80,3 +80,14 @@ def conversion(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def moved(command: F) -> F:
+    """Where in time sessions are put."""
+    option = click.option(
+        "--shift-to",
+        metavar="now|TIME",
+        help="Move each session in time, so that it ends now, or at a time such as 2026-01-31T12:00:00Z: for stores that "
+        "refuse or hide old spans.",
+    )
+    return option(command)

@@ -19,7 +19,7 @@ except ImportError as missing:
     raise UsageError("drawing needs the package rich: pip install 'otel-agent-events[cli]'") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from rich.console import OverflowMethod
 
@@ -73,12 +73,16 @@ class Terminal:
     def __init__(self, *, contents: bool = False, stream: TextIO | None = None) -> None:
         self._console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)
         self._contents = contents
-        self._spans: list[Span] = []
+        self._waiting: dict[tuple[Hashable, bytes], list[Span]] = {}  # by whose they are, and their trace
         self._outcomes: list[Outcome] = []
 
-    def submit(self, spans: Sequence[Span]) -> None:
-        """Take spans; they are drawn on `flush`, since the bars are to the scale of the whole trace."""
-        self._spans.extend(spans)
+    def submit(self, encoded: Encoded) -> None:
+        """Take spans; they are drawn with their root, since the bars are to the scale of the whole trace."""
+        key = encoded.owner, encoded.spans[0].trace_id
+        self._waiting.setdefault(key, []).extend(encoded.spans)
+        last = encoded.spans[-1]
+        if last.parent_id is None or last.parent_is_remote:
+            self._draw(key)
 
     def outcomes(self) -> list[Outcome]:
         """Say that everything was drawn."""
@@ -86,17 +90,22 @@ class Terminal:
         return outcomes
 
     def flush(self) -> None:
-        """Draw what was submitted."""
-        if not self._spans:
-            return
-        for line in waterfall(self._spans, width=self._console.width, contents=self._contents, ascii_only=self._ascii):
+        """Draw what has no root either."""
+        for key in list(self._waiting):
+            self._draw(key)
+
+    def stop(self) -> None:
+        """Do nothing: it never waits."""
+
+    def _draw(self, key: tuple[Hashable, bytes]) -> None:
+        spans = self._waiting.pop(key)
+        for line in waterfall(spans, width=self._console.width, contents=self._contents, ascii_only=self._ascii):
             self._console.print(line)
         self._console.print()
-        drawn = tuple((span.trace_id, span.span_id) for span in self._spans)
+        drawn = tuple((span.trace_id, span.span_id) for span in spans)
         self._outcomes.append(
-            Outcome(destination=self.name, spans=drawn, acknowledged=len(drawn), rejected=0, lost=0, message=None)
+            Outcome(destination=self.name, spans=drawn, owner=key[0], acknowledged=len(drawn))
         )
-        self._spans = []
 
     def close(self) -> None:
         """Draw what was submitted."""

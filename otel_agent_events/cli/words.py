@@ -13,7 +13,7 @@ from otel_agent_events import times
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_agent_events.report import DestinationReport, Report, SessionReport
+    from otel_agent_events.report import Counts, DestinationReport, Report, SessionReport
 
 SHOWN_BY_DEFAULT = 2 * 24 * 3_600 * times.SECOND
 """How far Jaeger's search looks back when nobody says otherwise."""
@@ -49,13 +49,19 @@ def session_lines(report: SessionReport, now: int | None = None) -> Iterator[str
     yield f"{report.reference}  {report.events} events{again}, {report.made} spans"
     if report.subagent_of is not None:
         yield _line("ran for", report.subagent_of)
-    if report.trace_id is not None and report.made:
-        yield _line("trace id", report.trace_id)
+    if report.trace_id is not None and (report.made or report.unchanged):
+        revision = f" (revision {report.revision})" if report.revision > 1 else ""
+        yield _line("trace id", f"{report.trace_id}{revision}")
+        for number, trace_id in enumerate(report.parts[1:], start=2):
+            yield _line("", f"{trace_id} (part {number} of {len(report.parts)})")
     if report.start is not None and report.end is not None:
         yield _line("time", f"{times.written(report.start)} to {times.written(report.end)}")
     for destination in report.destinations:
         if destination.made and destination.destination != _TERMINAL:
             yield _line("sent to", _counts(destination))
+        elif destination.had:
+            yield _line("unchanged", f"{destination.destination} has all {destination.had} spans from an earlier run;")
+            yield _line("", "nothing was sent to it (--again sends a fresh copy as the next revision)")
         for message in destination.messages:
             yield _line("", message)
     if report.end is not None and _is_sent(report):
@@ -73,7 +79,9 @@ def summary_line(report: Report) -> str:
     sessions = f"{len(report.sessions)} session{'' if len(report.sessions) == 1 else 's'}"
     if failed:
         sessions += f" ({failed} failed)"
-    return f"{sessions}: {_fates(totals.made, totals.acknowledged, totals.rejected, totals.lost)} in {report.seconds} s"
+    unchanged = sum(session.unchanged for session in report.sessions)
+    there = f", {unchanged} there already" if unchanged else ""
+    return f"{sessions}{there}: {fates(totals)} in {report.seconds} s"
 
 
 def _line(label: str, told: str) -> str:
@@ -81,22 +89,23 @@ def _line(label: str, told: str) -> str:
 
 
 def _counts(destination: DestinationReport) -> str:
-    fates = _fates(destination.made, destination.acknowledged, destination.rejected, destination.lost)
-    return f"{destination.destination}: {fates}"
+    had = f" ({destination.had} more in an earlier run)" if destination.had else ""
+    return f"{destination.destination}: {fates(destination)}{had}"
 
 
-def _fates(made: int, acknowledged: int, rejected: int, lost: int) -> str:
-    fates = f"{acknowledged} of {made} spans acknowledged"
-    if rejected:
-        fates += f", {rejected} rejected"
-    if lost:
-        fates += f", {lost} lost"
-    return fates
+def fates(counts: Counts) -> str:
+    """Say what became of spans: `41 of 42 spans acknowledged, 1 rejected`."""
+    told = f"{counts.acknowledged} of {counts.made} spans acknowledged"
+    if counts.reported:
+        reported = f"{counts.reported} of {counts.made} spans reported"
+        told = f"{counts.acknowledged} acknowledged, {reported}" if counts.acknowledged else reported
+    others = {"rejected": counts.rejected, "set aside": counts.set_aside, "lost": counts.lost}
+    return ", ".join([told, *(f"{number} {word}" for word, number in others.items() if number)])
 
 
 def _is_sent(report: SessionReport) -> bool:
     return any(
-        each.acknowledged
+        (each.acknowledged or each.reported)
         and each.destination not in {_TERMINAL, "console"}
         and not each.destination.startswith("file:")
         for each in report.destinations

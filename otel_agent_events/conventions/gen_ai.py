@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, assert_never
 
 from otel_agent_events.assemble import EventNode, Node, SessionNode, ToolNode, TurnNode
-from otel_agent_events.attributes import OWN, Attribute, Json
+from otel_agent_events.attributes import Attribute, Json, json_text
 from otel_agent_events.conventions import Labels
 from otel_agent_events.events import (
     AgentMessage,
@@ -84,7 +84,7 @@ def _event(node: EventNode) -> Labels:
                 attributes={"gen_ai.input.messages": _messages("user", message.parts)},
             )
         case Thinking(text=text):
-            reasoning = None if text is None else Json(_message("assistant", [{"type": "reasoning", "content": text}]))
+            reasoning = None if text is None else _words("assistant", "reasoning", text)
             return Labels(
                 name="thinking",
                 attributes={"gen_ai.output.messages": reasoning},
@@ -122,7 +122,7 @@ def _tool(node: ToolNode) -> Labels:
     either = node.either
     outcome: dict[str, Attribute | None] = {}
     if result is not None and result.result is not None:
-        failed_result = f"{OWN}tool.error"
+        failed_result = "otel_agent_events.tool.error"
         outcome[failed_result if result.failed else "gen_ai.tool.call.result"] = _words_or_json(result.result)
     return Labels(
         name=f"execute_tool {either.tool}" if either.tool else "execute_tool",
@@ -161,14 +161,21 @@ def _invoke(session: Session) -> str:
     return f"invoke_agent {session.agent_name}" if session.agent_name else "invoke_agent"
 
 
-def _messages(role: str, parts: tuple[Part, ...]) -> Json | None:
+def _messages(role: str, parts: tuple[Part, ...]) -> Attribute | None:
     """Write parts as one message; None when no part is left that says anything."""
+    if len(parts) == 1 and isinstance(parts[0], Text):
+        return _words(role, "text", parts[0].text)
     written = [part for part in map(_part, parts) if part is not None]
     return Json(_message(role, written)) if written else None
 
 
 def _message(role: str, parts: list[JSON]) -> JSON:
     return [{"role": role, "parts": parts}]
+
+
+def _words(role: str, kind: str, words: str) -> str:
+    """Write a message of one part that is words: most messages are, and this is their JSON text at once."""
+    return f'[{{"role":"{role}","parts":[{{"type":"{kind}","content":{json_text(words)}}}]}}]'
 
 
 def _part(part: Part) -> JSON:

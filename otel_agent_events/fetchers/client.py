@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
+from pydantic_core import from_json
 
 from otel_agent_events.errors import FetchError, UsageError
 from otel_agent_events.fetchers import Answer
@@ -299,6 +300,14 @@ def parse_json(body: bytes) -> JSON:
     Raises:
         ValueError: it is none; the message completes the sentence "answered with ...".
     """
+    try:
+        return from_json(body, cache_strings="keys")
+    except ValueError:
+        # It refuses more than Python does (half a character, 200 levels, UTF-16), and says less.
+        return _parse_carefully(body)
+
+
+def _parse_carefully(body: bytes) -> JSON:
     if not body.strip():
         raise ValueError("an empty body")
     try:

@@ -18,6 +18,8 @@ class Fields:
     A field of the wrong type is not taken: it is kept in the remainder, and the record is read as if it were absent.
     """
 
+    __slots__ = ("_left",)
+
     def __init__(self, record: Mapping[str, JSON]) -> None:
         self._left = dict(record)
 
@@ -32,11 +34,12 @@ class Fields:
 
     def name(self, *names: str) -> str | None:
         """Take the first of these fields that is a string with something in it: a name, an id."""
+        left = self._left
         for name in names:
-            if self._left.get(name):
-                told = self.text(name)
-                if told is not None:
-                    return told
+            told = left.get(name)
+            if told and isinstance(told, str):
+                del left[name]
+                return told
         return None
 
     def integer(self, name: str) -> int | None:
@@ -83,8 +86,9 @@ class Fields:
 
     def drop(self, name: str, told: JSON) -> None:
         """Leave out a field that says what is known anyway."""
-        if name in self._left and self._left[name] == told and type(self._left[name]) is type(told):
-            del self._left[name]
+        left = self._left
+        if name in left and left[name] == told and type(left[name]) is type(told):
+            del left[name]
 
     def rest(self) -> JSON:
         """Give what nobody took; None when that is nothing."""

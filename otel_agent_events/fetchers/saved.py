@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.events import value
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _MODEL = ConfigDict(frozen=True, extra="forbid")
 _EMPTY_LIST = "an empty list"
+_SPACE = b" \t\r\n"
 _SEVERAL = 2
 _MOST_STRANGE = 3
 _MOST_NAMES = 8
@@ -269,10 +271,33 @@ def _identified(fetcher: Fetcher, answers: Sequence[Answer], name: str) -> Refer
 
 def _values(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
     """Parse one JSON value after the other; where one is broken, what came before it is good."""
+    content = utf8(content)
+    try:
+        return _values_of_lines(content), []
+    except ValueError:
+        return _values_one_by_one(content, name)
+
+
+def _values_of_lines(content: bytes) -> list[JSON]:
+    """Parse one JSON value, or one in each line, in the quick way.
+
+    Raises:
+        ValueError: it is something else, or nothing at all, or what only the standard library can read.
+    """
+    try:
+        return [from_json(content, cache_strings="keys")]
+    except ValueError:
+        values = [from_json(line, cache_strings="keys") for line in content.split(b"\n") if line.strip(_SPACE)]
+        if not values:
+            raise
+        return values
+
+
+def _values_one_by_one(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
     values: list[JSON] = []
     decoder = json.JSONDecoder(parse_int=integer)
     try:
-        text = utf8(content).decode("utf-8", "surrogatepass")
+        text = content.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         return values, [f"{name} is no text in UTF-8: byte {error.start} is not"]
     at = _skip_space(text, 0)

@@ -17,7 +17,7 @@ from otel_agent_events.fetchers import Answer, Connection, Found, Request
 from otel_agent_events.fetchers.auth import ApiKey, ClientCredentials, Credentials
 from otel_agent_events.fetchers.client import checked_base_url
 from otel_agent_events.fetchers.fields import Fields
-from otel_agent_events.fetchers.vectara_events import event_of
+from otel_agent_events.fetchers.vectara_events import event_of, usual_event_of
 from otel_agent_events.keys import Keys, shallow
 from otel_agent_events.reference import Reference
 
@@ -306,9 +306,13 @@ class VectaraReader:
         key = self._keys.claim(record, identifier if isinstance(identifier, str) and identifier else None)
         if key is None:
             return None
-        record = shallow(record)
+        if self._keys.may_be_deep:
+            record = shallow(record)
         if not isinstance(record, dict):
             return Note(key=key, remainder=record)
+        event = usual_event_of(key, record, self._session.id, self._subagents)
+        if event is not None:
+            return event
         fields = Fields(record)
         at = fields.nanoseconds("created_at")
         fields.drop("session_key", self._session.id)

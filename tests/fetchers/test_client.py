@@ -481,6 +481,34 @@ def test_parsing_is_total(body: bytes) -> None:
         assert type(error) is ValueError  # noqa: PT017 - the message is ours, and completes a sentence
 
 
+NUMBERS = st.from_regex(r"-?(0|[1-9]\d{0,40})(\.\d{1,40})?([eE][-+]?\d{1,4})?", fullmatch=True) | st.sampled_from(
+    ["NaN", "Infinity", "-Infinity", "-NaN", "-0", "-0.0", "1E400", "01", "1.", ".5", "9223372036854775808", "9" * 4300]
+)
+STRINGS = st.text(r'ab\u0dD8cCe"/nt' + "\x7fé日😀\ud800\udc00", max_size=12).map(lambda text: f'"{text}"')
+ODDLY_WRITTEN = st.recursive(
+    NUMBERS | STRINGS | st.sampled_from(["true", "false", "null", "", "{}", " [ ] ", "nul"]),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda items: f"[{','.join(items)}]")
+        | st.lists(st.tuples(st.sampled_from(['"a"', '"b"', '"a\\u0062"', "a"]), inner), max_size=4).map(
+            lambda members: "{" + ", ".join(f"{name} : {value}" for name, value in members) + "}"
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(ODDLY_WRITTEN)
+def test_json_is_read_as_the_standard_library_reads_it_however_it_is_written(text: str) -> None:
+    body = text.encode("utf-8", "surrogatepass")
+    try:
+        expected = json.loads(body)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"JSON that is broken|empty body"):
+            parse_json(body)
+    else:
+        assert repr(parse_json(body)) == repr(expected)  # types, order of members, -0.0 and NaN as well
+
+
 # --- what is asked ------------------------------------------------------------------------------------
 
 

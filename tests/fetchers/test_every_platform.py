@@ -12,7 +12,7 @@ from otel_agent_events.attributes import OWN
 from otel_agent_events.content import Policy
 from otel_agent_events.conversion import Options
 from otel_agent_events.fetchers import FETCHERS
-from otel_agent_events.otlp.encode import encode
+from otel_agent_events.otlp.encode import request as encode
 from otel_agent_events.reference import Reference
 from otel_agent_events.testing import LoopbackPlatform, check_fetcher, outline
 from tests.outlines import place

@@ -161,6 +161,18 @@ def test_loading_anything_is_total(content: bytes) -> None:
         load(content, "a.json")
 
 
+PIECES = st.sampled_from(
+    ["{}", "[1, 2]", '"a"', '"\\ud800"', "NaN", "7", "e5", ".5", "[", "]", "\n", "\r\n", " ", "\n\n", "\t"]
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join))
+def test_a_file_is_read_alike_line_by_line_and_value_after_value(text: str) -> None:
+    content = text.encode()
+
+    assert repr(files._values(content, "a.json")) == repr(files._values_one_by_one(content, "a.json"))
+
+
 # --- what is strange ----------------------------------------------------------------------------------
 
 

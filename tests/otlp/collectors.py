@@ -31,7 +31,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from otel_agent_events.testing import LoopbackServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from opentelemetry.proto.trace.v1 import trace_pb2
@@ -60,6 +60,11 @@ class Received:
     request: ExportTraceServiceRequest
 
     @property
+    def numbers(self) -> list[int]:
+        """The span ids, as numbers."""
+        return [int.from_bytes(span.span_id, "big") for span in self.spans]
+
+    @property
     def spans(self) -> list[trace_pb2.Span]:
         return [
             span for resource in self.request.resource_spans for scope in resource.scope_spans for span in scope.spans
@@ -73,6 +78,26 @@ class Collector:
     url: str
     requests: list[Received] = field(default_factory=list)
     taken: list[Received] = field(default_factory=list)
+    asking: int = 0
+    most_asking: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The ids of the spans that were taken, as numbers, sorted."""
+        return sorted(number for received in self.taken for number in received.numbers)
+
+    @contextlib.contextmanager
+    def asked(self) -> Iterator[None]:
+        """Count how many requests there are at once."""
+        with self.lock:
+            self.asking += 1
+            self.most_asking = max(self.most_asking, self.asking)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.asking -= 1
 
     @property
     def spans(self) -> list[trace_pb2.Span]:
@@ -100,7 +125,9 @@ class HttpReply:
 
     Attributes:
         body: in pieces when it is a tuple, with `pause` seconds before each.
+        delay: seconds before anything is answered.
         drop: close the connection without a word.
+        cut: take the spans, and close the connection in the middle of the answer.
     """
 
     status: int = 200
@@ -108,14 +135,23 @@ class HttpReply:
     content_type: str = "application/x-protobuf"
     headers: Mapping[str, str] = field(default_factory=dict)
     pause: float = 0.0
+    delay: float = 0.0
     drop: bool = False
+    cut: bool = False
 
 
 @contextlib.contextmanager
 def http_collector(
-    *replies: HttpReply, certificates: Certificates | None = None, client_certificate: bool = False
+    *replies: HttpReply,
+    answer: Callable[[Received], HttpReply | None] = lambda _: None,
+    certificates: Certificates | None = None,
+    client_certificate: bool = False,
+    port: int = 0,
 ) -> Iterator[Collector]:
-    """Run an OTLP/HTTP receiver that gives these replies, one to each request, and then only acknowledges."""
+    """Run an OTLP/HTTP receiver that gives these replies, one to each request, and then only acknowledges.
+
+    Without a port it takes a free one. What `answer` says of a request goes before the replies, unless it is None.
+    """
     context = None
     if certificates is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -123,7 +159,7 @@ def http_collector(
         if client_certificate:
             context.load_verify_locations(certificates.authority)
             context.verify_mode = ssl.CERT_REQUIRED
-    server = _HttpServer(deque(replies), context)
+    server = _HttpServer(deque(replies), answer, context, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -136,11 +172,18 @@ def http_collector(
 
 
 class _HttpServer(LoopbackServer):
-    def __init__(self, replies: deque[HttpReply], context: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _HttpHandler)
+    def __init__(
+        self,
+        replies: deque[HttpReply],
+        answer: Callable[[Received], HttpReply | None],
+        context: ssl.SSLContext | None,
+        port: int,
+    ) -> None:
+        super().__init__(("127.0.0.1", port), _HttpHandler)
         scheme = "http" if context is None else "https"
         self.collector = Collector(url=f"{scheme}://127.0.0.1:{self.server_port}/v1/traces")
         self.replies = replies
+        self.answer = answer
         self.context = context
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -162,18 +205,28 @@ class _HttpHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers["content-length"]))
         body = gzip.decompress(sent) if self.headers.get("content-encoding") == "gzip" else sent
-        collector, replies = self.server.collector, self.server.replies
+        collector = self.server.collector
         received = Received(
             path=self.path,
             headers={name.lower(): text for name, text in self.headers.items()},
             size=len(body),
             request=ExportTraceServiceRequest.FromString(body),
         )
-        collector.requests.append(received)
-        reply = replies.popleft() if replies else HttpReply()
-        if 200 <= reply.status < 300 and not reply.drop:
-            collector.taken.append(received)
+        with collector.asked():
+            reply = self._reply(received)
+            time.sleep(reply.delay)
+            if 200 <= reply.status < 300 and not reply.drop:
+                collector.taken.append(received)
         self._answer(reply)
+
+    def _reply(self, received: Received) -> HttpReply:
+        collector, replies = self.server.collector, self.server.replies
+        with collector.lock:
+            collector.requests.append(received)
+            reply = self.server.answer(received)
+            if reply is None:
+                reply = replies.popleft() if replies else HttpReply()
+        return reply
 
     def _answer(self, reply: HttpReply) -> None:
         if reply.drop:
@@ -181,7 +234,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
             return
         pieces = reply.body if isinstance(reply.body, tuple) else (reply.body,)
         self.send_response(reply.status)
-        self.send_header("content-length", str(sum(map(len, pieces))))
+        self.send_header("content-length", str(sum(map(len, pieces)) + reply.cut))
         self.send_header("content-type", reply.content_type)
         for name, text in reply.headers.items():
             self.send_header(name, text)
@@ -189,6 +242,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
         for piece in pieces:
             time.sleep(reply.pause)
             self.wfile.write(piece)
+        self.close_connection |= reply.cut
 
     def log_message(self, *_: Any) -> None:
         """Say nothing on the console."""
@@ -217,6 +271,7 @@ class GrpcReply:
 @contextlib.contextmanager
 def grpc_collector(
     *replies: GrpcReply,
+    answer: Callable[[Received], GrpcReply | None] = lambda _: None,
     certificates: Certificates | None = None,
     client_certificate: bool = False,
     method: str = METHOD,
@@ -224,11 +279,11 @@ def grpc_collector(
 ) -> Iterator[Collector]:
     """Run an OTLP/gRPC receiver that gives these replies, one to each call, and then only acknowledges.
 
-    Without a port it takes a free one.
+    Without a port it takes a free one. What `answer` says of a request goes before the replies, unless it is None.
     """
     collector = Collector(url="")
-    pool = futures.ThreadPoolExecutor(max_workers=2)
-    server = grpc.server(pool, handlers=[_GrpcHandler(method, collector, deque(replies))])
+    pool = futures.ThreadPoolExecutor(max_workers=8)
+    server = grpc.server(pool, handlers=[_GrpcHandler(method, collector, deque(replies), answer)])
     if certificates is None:
         port = server.add_insecure_port(f"127.0.0.1:{port}")
     else:
@@ -246,10 +301,17 @@ def grpc_collector(
 
 
 class _GrpcHandler(grpc.GenericRpcHandler):
-    def __init__(self, method: str, collector: Collector, replies: deque[GrpcReply]) -> None:
+    def __init__(
+        self,
+        method: str,
+        collector: Collector,
+        replies: deque[GrpcReply],
+        answer: Callable[[Received], GrpcReply | None],
+    ) -> None:
         self._method = method
         self._collector = collector
         self._replies = replies
+        self._answer = answer
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         if handler_call_details.method != self._method:
@@ -263,9 +325,13 @@ class _GrpcHandler(grpc.GenericRpcHandler):
             size=len(body),
             request=ExportTraceServiceRequest.FromString(body),
         )
-        self._collector.requests.append(received)
-        reply = self._replies.popleft() if self._replies else GrpcReply()
-        time.sleep(reply.pause)
+        with self._collector.lock:
+            self._collector.requests.append(received)
+            reply = self._answer(received)
+            if reply is None:
+                reply = self._replies.popleft() if self._replies else GrpcReply()
+        with self._collector.asked():
+            time.sleep(reply.pause)
         if reply.details is not None:
             context.set_trailing_metadata((("grpc-status-details-bin", reply.details),))
         if reply.code != "OK":

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel_agent_events.spans import Link, Resource, Span
+from otel_agent_events.otlp.encode import Encoder
+from otel_agent_events.spans import Link, Resource, Span, SpanEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
-    from otel_agent_events.otlp import Destination, Outcome
-    from otel_agent_events.otlp.send import Verdict
+    from otel_agent_events.otlp import Destination, Encoded, Outcome
+    from otel_agent_events.otlp.verdicts import Verdict
 
 RESOURCE = Resource({"service.name": "support"})
 OTHER_RESOURCE = Resource({"service.name": "sales", "region": "eu"})
@@ -53,12 +54,18 @@ def ids_of_request(body: bytes) -> list[tuple[bytes, bytes]]:
     ]
 
 
+def encoded(sent: Sequence[Span], *, owner: Hashable = None, first: int = 0) -> Encoded:
+    """Return the spans, which are of one resource, as a destination takes them."""
+    return Encoder().encoded(sent, owner=owner, first=first)
+
+
 def deliver(destination: Destination, sent: Sequence[Span]) -> Outcome:
     """Send some spans and close; return the one outcome."""
-    destination.submit(sent)
+    destination.submit(encoded(sent))
     destination.close()
     (outcome,) = destination.outcomes()
-    assert outcome.acknowledged + outcome.rejected + outcome.lost == len(outcome.spans) == len(sent)
+    told = outcome.acknowledged + outcome.rejected + outcome.set_aside + outcome.lost
+    assert told == len(outcome.spans) == len(sent)
     assert outcome.destination == destination.name
     return outcome
 
@@ -107,12 +114,27 @@ attributes = st.dictionaries(
     | st.lists(texts, max_size=3).map(tuple),
     max_size=5,
 )
+counts = st.sampled_from([0, 0, 0, 1, 127, 128, 2**32 - 1])
+trace_states = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9_*/-]{0,8}", fullmatch=True),
+    st.from_regex(r"[!-+\--<>-~]{1,8}", fullmatch=True),
+    max_size=3,
+).map(lambda members: ",".join(f"{key}={told}" for key, told in members.items()))
 links = st.builds(
     Link,
     trace_id=st.binary(min_size=16, max_size=16),
     span_id=st.binary(min_size=8, max_size=8),
     attributes=attributes,
     trace_flags=st.integers(0, 255),
+    trace_state=trace_states,
+    dropped_attributes=counts,
+)
+span_events = st.builds(
+    SpanEvent,
+    name=texts,
+    time=st.integers(0, 2**64 - 1),
+    attributes=attributes,
+    dropped_attributes=counts,
 )
 resources = st.builds(Resource, attributes)
 
@@ -121,6 +143,7 @@ resources = st.builds(Resource, attributes)
 def any_span(draw: st.DrawFn) -> Span:
     start, end = sorted(draw(st.tuples(*[st.integers(0, 2**64 - 1)] * 2)))
     failed = draw(st.booleans())
+    constants = draw(attributes)
     return Span(
         trace_id=draw(st.binary(min_size=16, max_size=16)),
         span_id=draw(st.binary(min_size=8, max_size=8)),
@@ -129,11 +152,16 @@ def any_span(draw: st.DrawFn) -> Span:
         kind=draw(st.sampled_from(["internal", "client"])),
         start=start,
         end=end,
-        constants=draw(attributes),
-        varying=draw(attributes),
+        constants=constants,
+        varying={name: told for name, told in draw(attributes).items() if name not in constants},
         resource=draw(resources),
         status="error" if failed else "unset",
         description=draw(st.none() | texts) if failed else None,
         links=tuple(draw(st.lists(links, max_size=2))),
         parent_is_remote=draw(st.booleans()),
+        trace_state=draw(trace_states),
+        events=tuple(draw(st.lists(span_events, max_size=2))),
+        dropped_attributes=draw(counts),
+        dropped_events=draw(counts),
+        dropped_links=draw(counts),
     )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_agent_events.errors import DestinationError, UsageError
-from otel_agent_events.otlp.encode import encode
+from otel_agent_events.otlp.encode import request as encode
 from otel_agent_events.otlp.file import ConsoleDestination, FileDestination, LineWriter
 from tests.otlp.examples import OTHER_RESOURCE, any_span, ids, span, spans
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -16,15 +17,17 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from otel_agent_events.errors import RefusedError, UnreachableError, UsageError
 from otel_agent_events.otlp import Endpoint, Outcome
 from otel_agent_events.otlp.grpc import Answer, GrpcTransport, find_trouble, judge, retry_delay
-from otel_agent_events.otlp.send import (
-    MOST_BYTES_GRPC,
+from otel_agent_events.otlp.send import MOST_BYTES_GRPC, Sender
+from otel_agent_events.otlp.verdicts import (
     Acknowledged,
-    BatchRefused,
     DestinationRefused,
+    Malformed,
+    Refused,
     Retry,
-    Sender,
+    TooLarge,
     Unreachable,
 )
+from tests.otlp.bodies import HEAD, Clock, bodies, body, counted, ids, messages
 from tests.otlp.collectors import (
     Certificates,
     Collector,
@@ -35,7 +38,6 @@ from tests.otlp.collectors import (
     make_certificates,
     partial,
 )
-from tests.otlp.examples import Time, deliver, ids, span, spans
 
 ENDPOINT = Endpoint(url="http://collector:4317", protocol="grpc", headers={"api-key": "s3cret-key"})
 
@@ -98,10 +100,10 @@ def test_an_exhausted_resource_is_tried_again_only_when_the_server_says_when() -
 
     answer = Answer(code="RESOURCE_EXHAUSTED", words="full", details=details(DebugInfo(), retry_info(1, 500_000_000)))
     assert judge(answer, ENDPOINT) == Retry(message=message, after=1.5)
-    assert judge(Answer(code="RESOURCE_EXHAUSTED", words="full"), ENDPOINT) == BatchRefused(message=message)
-    assert judge(
-        Answer(code="RESOURCE_EXHAUSTED", words="full", details=details(DebugInfo())), ENDPOINT
-    ) == BatchRefused(message=message)
+    assert judge(Answer(code="RESOURCE_EXHAUSTED", words="full"), ENDPOINT) == Refused(message=message)
+    assert judge(Answer(code="RESOURCE_EXHAUSTED", words="full", details=details(DebugInfo())), ENDPOINT) == Refused(
+        message=message
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,9 +139,23 @@ def test_what_concerns_every_batch_refuses_the_destination_with_a_hint(code: str
     )
 
 
-@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "UNKNOWN", "NOT_FOUND", "FAILED_PRECONDITION"])
+@pytest.mark.parametrize("code", ["RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"])
+def test_words_about_the_size_mean_that_the_batch_is_too_large(code: str) -> None:
+    words = "received message larger than max"
+    message = f"http://collector:4317 answered {code}: it says '{words}'"
+
+    assert judge(Answer(code=code, words=words), ENDPOINT) == TooLarge(message=message)
+
+
+def test_an_invalid_argument_is_a_malformed_batch() -> None:
+    assert judge(Answer(code="INVALID_ARGUMENT", words="bad span"), ENDPOINT) == Malformed(
+        message="http://collector:4317 answered INVALID_ARGUMENT: it says 'bad span'"
+    )
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "UNKNOWN", "NOT_FOUND", "FAILED_PRECONDITION"])
 def test_other_codes_refuse_the_batch_and_are_not_tried_again(code: str) -> None:
-    assert judge(Answer(code=code, words="x" * 400), ENDPOINT) == BatchRefused(
+    assert judge(Answer(code=code, words="x" * 400), ENDPOINT) == Refused(
         message=f"http://collector:4317 answered {code}: it says '{'x' * 299}…'"
     )
 
@@ -188,19 +204,32 @@ def test_the_words_of_a_server_are_an_answer(code: str, words: str) -> None:
 # --- over the loopback --------------------------------------------------------------------------------
 
 
-def send(endpoint: Endpoint, clock: Time | None = None, count: int = 3) -> tuple[Outcome, Sender]:
-    """Send some spans; return the outcome and the destination."""
-    clock = clock or Time()
-    sender = Sender(GrpcTransport(endpoint), name=endpoint.name, sleep=clock.sleep, clock=clock, draw=lambda: 0.5)
-    return deliver(sender, spans(count)), sender
+def send(
+    endpoint: Endpoint, clock: Clock | None = None, count: int = 3, **options: Any
+) -> tuple[list[Outcome], Sender]:
+    """Send some spans; return the outcomes and the destination."""
+    clock = clock or Clock()
+    transport = GrpcTransport(endpoint)
+    sender = Sender(transport, name=endpoint.name, sleep=clock.sleep, clock=clock, draw=lambda: 0.5, **options)
+    sender.put(HEAD, bodies(count))
+    sender.close()
+    return sender.outcomes(), sender
 
 
 def at(url: str, **options: Any) -> Endpoint:
     return Endpoint(url=url, protocol="grpc", **options)
 
 
-def counts(outcome: Outcome) -> tuple[int, int, int]:
-    return outcome.acknowledged, outcome.rejected, outcome.lost
+def counts(outcomes: list[Outcome]) -> tuple[int, int, int]:
+    total = counted(outcomes)
+    return total.acknowledged, total.rejected, total.lost
+
+
+def said(outcomes: list[Outcome]) -> str | None:
+    """Return the one sentence of the outcomes, if there is one."""
+    told = messages(outcomes)
+    assert len(told) <= 1
+    return told[0] if told else None
 
 
 def test_a_request_carries_our_headers_in_lower_case() -> None:
@@ -208,7 +237,7 @@ def test_a_request_carries_our_headers_in_lower_case() -> None:
         outcome, _ = send(at(collector.url, headers={"Api-Key": "blue", "X-Trace-Bin": "raw"}))
 
     assert counts(outcome) == (3, 0, 0)
-    assert collector.ids == ids(spans(3))
+    assert collector.ids == ids(3)
     (request,) = collector.requests
     assert request.headers["api-key"] == "blue"
     assert request.headers["x-trace-bin"] == "b'raw'"
@@ -227,7 +256,7 @@ def test_gzip_is_decompressed_by_the_server_into_the_same_spans() -> None:
         outcome, _ = send(at(collector.url, compression="gzip"), count=50)
 
     assert counts(outcome) == (50, 0, 0)
-    assert collector.ids == ids(spans(50))
+    assert collector.ids == ids(50)
 
 
 @pytest.mark.parametrize(
@@ -236,19 +265,18 @@ def test_gzip_is_decompressed_by_the_server_into_the_same_spans() -> None:
         (GrpcReply(), (3, 0, 0), None),
         (GrpcReply(body=partial(2, "no name")), (1, 2, 0), "no name"),
         (GrpcReply(body=partial(0, "old schema")), (3, 0, 0), "old schema"),
-        (GrpcReply(code="INVALID_ARGUMENT", words="bad span"), (0, 0, 3), "INVALID_ARGUMENT: it says 'bad span'"),
         (GrpcReply(code="RESOURCE_EXHAUSTED", words="full"), (0, 0, 3), "RESOURCE_EXHAUSTED: it says 'full'"),
         (GrpcReply(code="INTERNAL"), (0, 0, 3), "answered INTERNAL"),
     ],
 )
 def test_an_answer_about_one_batch(reply: GrpcReply, expected: tuple[int, int, int], words: str | None) -> None:
-    clock = Time()
+    clock = Clock()
     with grpc_collector(reply) as collector:
         outcome, destination = send(at(collector.url), clock)
 
     assert counts(outcome) == expected
-    assert (outcome.message is None) == (words is None)
-    assert (words or "") in (outcome.message or "")
+    assert (said(outcome) is None) == (words is None)
+    assert (words or "") in (said(outcome) or "")
     assert destination.failure is None
     assert clock.slept == []
     assert len(collector.requests) == 1
@@ -268,7 +296,7 @@ def test_an_answer_about_one_batch(reply: GrpcReply, expected: tuple[int, int, i
 def test_an_answer_that_concerns_every_batch_is_a_failure(reply: GrpcReply, words: str) -> None:
     with grpc_collector(reply) as collector:
         outcome, destination = send(at(collector.url))
-        destination.submit([span(4)])
+        destination.put(HEAD, bodies(1, start=4), first=3)
 
     assert counts(outcome) == (0, 0, 3)
     assert isinstance(destination.failure, RefusedError)
@@ -287,7 +315,7 @@ def test_a_grpc_server_that_is_no_otlp_receiver_is_told() -> None:
 
 
 def test_what_passes_is_tried_again_until_it_is_taken() -> None:
-    clock = Time()
+    clock = Clock()
     replies = [
         GrpcReply(code="UNAVAILABLE", words="restarting"),
         GrpcReply(code="RESOURCE_EXHAUSTED", details=details(retry_info(9))),
@@ -299,16 +327,19 @@ def test_what_passes_is_tried_again_until_it_is_taken() -> None:
     assert counts(outcome) == (3, 0, 0)
     assert clock.slept == [0.5, 9.0, 2.0]
     assert len(collector.requests) == 4
-    assert collector.ids == ids(spans(3))
+    assert collector.ids == ids(3)
 
 
 def test_a_server_that_stays_busy_loses_the_batch_with_its_words() -> None:
-    with grpc_collector(*[GrpcReply(code="UNAVAILABLE", words="over quota")] * 5) as collector:
-        outcome, destination = send(at(collector.url))
+    with grpc_collector(answer=lambda _: GrpcReply(code="UNAVAILABLE", words="over quota")) as collector:
+        outcome, destination = send(at(collector.url), deadline=3.0)
 
     assert counts(outcome) == (0, 0, 3)
-    assert outcome.message == f"{collector.url} answered UNAVAILABLE: it says 'over quota'; given up after 5 tries"
-    assert destination.failure is None
+    assert said(outcome) == (
+        f"{collector.url} answered UNAVAILABLE: it says 'over quota'; "
+        "given up after 4 tries in 3 s (--deadline gives it longer)"
+    )
+    assert isinstance(destination.failure, RefusedError)
 
 
 def test_no_credential_is_in_what_a_server_repeats() -> None:
@@ -319,17 +350,17 @@ def test_no_credential_is_in_what_a_server_repeats() -> None:
     assert "s3cret" not in repr(outcome) + repr(destination.failure) + repr(destination)
 
 
-def test_nobody_listening_is_told_at_once() -> None:
-    clock = Time()
+def test_nobody_listening_is_told_after_a_quarter_of_a_minute() -> None:
+    clock = Clock()
     outcome, destination = send(at(f"http://127.0.0.1:{free_port()}"), clock)
 
     assert counts(outcome) == (0, 0, 3)
     assert isinstance(destination.failure, UnreachableError)
     assert str(destination.failure).startswith("nobody listens at http://127.0.0.1:")
-    assert clock.slept == []
+    assert clock.now == 15.0
 
 
-def test_a_host_that_nobody_knows_is_told_at_once() -> None:
+def test_a_host_that_nobody_knows_is_told() -> None:
     _, destination = send(at("http://collector.invalid:4317"))
 
     assert isinstance(destination.failure, UnreachableError)
@@ -346,8 +377,8 @@ def test_an_http_port_is_told_apart() -> None:
 
 
 def test_a_server_that_does_not_answer_in_time_is_told_with_the_unit_of_the_variable() -> None:
-    with grpc_collector(GrpcReply(pause=0.6)) as collector:
-        _, destination = send(at(collector.url, timeout=0.2))
+    with grpc_collector(answer=lambda _: GrpcReply(pause=0.6)) as collector:
+        _, destination = send(at(collector.url, timeout=0.2), deadline=0.1)
 
     assert isinstance(destination.failure, UnreachableError)
     assert "did not answer within 0.2 s. OTEL_EXPORTER_OTLP_TIMEOUT is in milliseconds" in str(destination.failure)
@@ -357,12 +388,14 @@ def test_a_server_that_hangs_up_before_it_speaks_is_a_failure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def hang_up() -> None:
-            connection, _ = listening.accept()
-            connection.close()
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
 
         thread = threading.Thread(target=hang_up)
         thread.start()
         _, destination = send(at(f"http://127.0.0.1:{listening.getsockname()[1]}"))
+        listening.shutdown(socket.SHUT_RDWR)
         thread.join()
 
     assert isinstance(destination.failure, UnreachableError)
@@ -382,38 +415,39 @@ def test_a_collector_that_comes_back_gets_what_was_not_acknowledged() -> None:
 
         destination = Sender(GrpcTransport(endpoint), name=endpoint.name, most_spans=1, sleep=come_back)
         with grpc_collector(port=port) as first:
-            destination.submit([span(1)])
-        destination.submit([span(2)])
+            destination.put(HEAD, bodies(1))
+            destination.flush()
+        destination.put(HEAD, bodies(1, start=2))
         destination.close()
 
     assert [outcome.acknowledged for outcome in destination.outcomes()] == [1, 1]
-    assert first.ids == ids([span(1)])
-    assert returned[0].ids == ids([span(2)])
+    assert first.ids == ids(1)
+    assert returned[0].ids == ids(1, start=2)
 
 
 def test_requests_stay_below_what_a_grpc_server_takes_by_default() -> None:
-    sent = [span(number, content="x" * 60_000) for number in range(1, 101)]
     with grpc_collector() as collector:
         destination = Sender(GrpcTransport(at(collector.url)), name="collector", most_bytes=MOST_BYTES_GRPC)
-        destination.submit(sent)
+        destination.put(HEAD, bodies(100, size=60_000))
         destination.close()
 
-    assert sum(outcome.acknowledged for outcome in destination.outcomes()) == 100
+    assert counts(destination.outcomes()) == (100, 0, 0)
     assert [request.size <= MOST_BYTES_GRPC for request in collector.requests] == [True, True]
-    assert collector.ids == ids(sent)
+    assert sorted(collector.ids) == ids(100)
 
 
-def test_a_single_span_that_the_server_finds_too_large_is_lost_alone() -> None:
-    sent = [span(1), span(2, content="x" * 5_000_000), span(3)]
+def test_a_single_span_that_the_server_finds_too_large_is_shortened_alone() -> None:
     with grpc_collector() as collector:
         destination = Sender(GrpcTransport(at(collector.url)), name="collector", most_bytes=MOST_BYTES_GRPC)
-        destination.submit(sent)
+        destination.put(HEAD, [body(1), body(2, "x" * 5_000_000), body(3)])
         destination.close()
 
     outcomes = destination.outcomes()
-    assert [(outcome.acknowledged, outcome.lost) for outcome in outcomes] == [(1, 0), (0, 1), (1, 0)]
-    assert "RESOURCE_EXHAUSTED" in (outcomes[1].message or "")
-    assert "larger than max" in (outcomes[1].message or "")
+    assert counts(outcomes) == (3, 0, 0)
+    assert sorted(collector.ids) == ids(3)
+    assert "RESOURCE_EXHAUSTED: it says " in (said(outcomes) or "")
+    assert "larger than max" in (said(outcomes) or "")
+    assert "It took the span shortened from 50" in (said(outcomes) or "")
 
 
 # --- TLS ----------------------------------------------------------------------------------------------

@@ -1,0 +1,132 @@
+"""`send`: deliver files of OTLP JSON lines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from otel_agent_events.cli.words import say
+from otel_agent_events.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_agent_events.report import Counts
+    from otel_agent_events.sending import FileReport
+
+
+@click.command("send")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help="Where to send: http://host:4318, http://host:4317 (gRPC).  [default: OTEL_EXPORTER_OTLP_ENDPOINT, "
+    "else http://localhost:4318]",
+)
+@click.option("--protocol", type=click.Choice(["http/protobuf", "grpc"]), help="Of OTLP.  [default: http/protobuf]")
+@click.option(
+    "--header",
+    "headers",
+    metavar="K=V",
+    multiple=True,
+    help="Sent to the endpoint, such as 'authorization=Bearer ...'. Repeatable.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long to wait for one answer, such as 30.  [default: 10]",
+)
+@click.option(
+    "--deadline",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="For how long a batch is tried.  [default: 300; 15 as long as nothing has answered]",
+)
+@click.option("--again", is_flag=True, help="Send also what this destination has taken before.")
+@click.option(
+    "--set-aside",
+    metavar="PATH",
+    type=click.Path(dir_okay=False),
+    help="Where that goes which is not taken of standard input. What is not taken of a file stays in it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one summary object and nothing else.")
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    *,
+    files: tuple[str, ...],
+    headers: tuple[str, ...],
+    set_aside: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Deliver files of OTLP JSON lines: what was set aside, or what a collector wrote.
+
+    What the destination has answered is written down beside each FILE, in FILE.sent. The same command goes on from
+    there, also when it was killed, and sends nothing twice. FILE may be packed with gzip; - is standard input.
+
+    Without options the OTEL_* variables of the OpenTelemetry specification hold, then its defaults.
+
+    \b
+    Examples:
+      otel-agent-events send set-aside.otlp.jsonl
+      otel-agent-events send *.otlp.jsonl --endpoint http://localhost:4317
+      zstd -dc traces.jsonl.zst | otel-agent-events send - --set-aside left.otlp.jsonl
+
+    Exit codes: 0 all acknowledged, now or before; 1 something was not; 2 wrong usage; 3 the destination did not
+    answer at all; 130 interrupted.
+    """  # noqa: D301 - click leaves the lines after a backspace as they are
+    from otel_agent_events.otlp.aside import AsideFile  # noqa: PLC0415 - --help needs none of it
+    from otel_agent_events.sending import send  # noqa: PLC0415
+    from otel_agent_events.settings import parse_pair  # noqa: PLC0415
+
+    if set_aside is not None and "-" not in files:
+        raise UsageError("--set-aside is for standard input; what is not taken of a file stays in it")
+
+    def told(file: FileReport) -> None:
+        for line in _lines(file):
+            say(line)
+
+    report = send(
+        files,
+        headers=dict(parse_pair(header, "--header") for header in headers),
+        set_aside=None if set_aside is None else AsideFile(set_aside),
+        told=None if as_json else told,
+        noted=None if as_json else lambda note: say(f"note: {note}", err=True),
+        **given,
+    )
+    if as_json:
+        click.echo(json.dumps(report.model_dump(), indent=2))  # in ASCII, which no terminal takes for a command
+    else:
+        several = f"{len(report.files)} file{'' if len(report.files) == 1 else 's'}"
+        say(f"{several}: {_fates(report.totals)} in {report.seconds} s")
+    context.exit(report.exit_code)
+
+
+def _lines(file: FileReport) -> Iterator[str]:
+    """Tell what became of one file."""
+    yield f"{file.file}  {file.made} spans"
+    if file.made:
+        yield f"  sent to    {file.destination}: {_fates(file)}"
+    if file.acknowledged_before or file.rejected_before:
+        rejected = f", {file.rejected_before} rejected" if file.rejected_before else ""
+        yield f"  before     {file.acknowledged_before} spans acknowledged{rejected}"
+    for message in file.messages:
+        yield f"             {message}"
+    if file.error is not None:
+        yield f"  error      {file.error}"
+
+
+def _fates(counts: Counts) -> str:
+    fates = f"{counts.acknowledged} of {counts.made} spans acknowledged"
+    if counts.rejected:
+        fates += f", {counts.rejected} rejected"
+    if counts.set_aside:
+        fates += f", {counts.set_aside} not sent and kept"
+    if counts.lost:
+        fates += f", {counts.lost} lost"
+    return fates

@@ -1,0 +1,229 @@
+"""Any `SpanExporter` of OpenTelemetry's as a destination.
+
+It says whether it exported a batch, and not what the server said: what it took is reported, and not acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from otel_agent_events.errors import DestinationError, UsageError
+from otel_agent_events.messages import MOST_READ, one_line
+from otel_agent_events.otlp import Outcome
+from otel_agent_events.otlp.readable import to_readables
+from otel_agent_events.plugins import Plugins
+from otel_agent_events.scrub import Scrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Sequence
+
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from otel_agent_events.otlp import Encoded
+    from otel_agent_events.spans import Span
+
+EXPORTERS: Plugins[SpanExporter] = Plugins("opentelemetry_traces_exporter", "exporter")
+"""The exporters that are installed: the entry points that OTEL_TRACES_EXPORTER chooses from."""
+
+MOST_SPANS = 512
+"""Of one batch: what the SDK's own batch processor gives an exporter."""
+MOST_BYTES = 3_500_000
+"""Of one batch as OTLP. An exporter over gRPC loses a batch above 4 MiB."""
+MOST_FAILED = 3
+"""Batches in a row that fail before the exporter is given up."""
+FLUSH = 30_000
+"""Milliseconds that an exporter has to finish what it holds back."""
+
+
+def exporter(name: str) -> ExporterDestination:
+    """Make the exporter of that name, with what it reads from the environment itself.
+
+    Raises:
+        UsageError: there is none of that name, it cannot be made, or it is no exporter.
+    """
+    made = EXPORTERS.get(name)
+    for method in ("export", "shutdown"):
+        if not callable(getattr(made, method, None)):
+            raise UsageError(f"the exporter {name!r} is of no use: {type(made).__name__} has no method `{method}`")
+    return ExporterDestination(made, name=f"exporter:{name}")
+
+
+class ExporterDestination:
+    """An exporter as a destination: a batch is exported as soon as it is full, and the rest on `flush`.
+
+    `submit` waits as long as the exporter does. A batch that it does not take is lost, and the next one tried; after
+    three of them in a row it is given up. Not for several threads, but for `stop`.
+
+    Args:
+        exporter: belongs to the destination from now on, which shuts it down.
+        name: of the destination.
+
+    Attributes:
+        reports_only: what is counted as acknowledged is only what the exporter reports.
+    """
+
+    reports_only = True
+
+    def __init__(self, exporter: SpanExporter, *, name: str) -> None:
+        self.name = name
+        self.failure: DestinationError | None = None
+        self._exporter = exporter
+        self._waiting: list[tuple[Span, Hashable, int]] = []  # each with its owner and its place there
+        self._size = 0  # of what waits, as OTLP
+        self._failed = 0  # batches in a row
+        self._most_failed = MOST_FAILED
+        self._unflushed = False  # whether anything was exported since the exporter was last flushed
+        self._not_flushed: str | None = None  # why the last flush did not succeed
+        self._finished = False
+        self._outcomes: list[Outcome] = []
+
+    def submit(self, encoded: Encoded) -> None:
+        """Take spans, and export every batch that becomes full."""
+        for place, (span, body) in enumerate(zip(encoded.spans, encoded.bodies, strict=True), encoded.first):
+            if self._waiting and self._size + len(body) > MOST_BYTES:
+                self._export()
+            self._waiting.append((span, encoded.owner, place))
+            self._size += len(body)
+            if len(self._waiting) >= MOST_SPANS:
+                self._export()
+        if self.failure is not None:
+            self._lose(str(self.failure))
+
+    def outcomes(self) -> list[Outcome]:
+        """Give the outcomes since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def flush(self) -> None:
+        """Export what waits, and let the exporter finish what it holds back."""
+        if self._waiting:
+            self._export()
+        if self._unflushed:
+            self._unflushed = False
+            self._not_flushed = self._complaint(self._force_flush)
+
+    def stop(self) -> None:
+        """Give the exporter up after the next batch that it does not take."""
+        self._most_failed = 1
+
+    def close(self) -> None:
+        """Export what waits, and shut the exporter down.
+
+        Raises:
+            DestinationError: the exporter could not finish, so that what it has reported may not have arrived.
+        """
+        if self._finished:
+            return
+        self.flush()
+        self._finished = True
+        not_shut_down = self._complaint(self._exporter.shutdown)
+        problem = self._not_flushed or not_shut_down
+        if problem is not None:
+            error = DestinationError(
+                f"{self.name} did not finish, so what it has reported may not have arrived: {problem}"
+            )
+            self.failure = self.failure or error
+            raise error
+
+    def abandon(self) -> None:
+        """Export nothing more, and shut the exporter down."""
+        self._lose("it was not exported: the run was broken off")
+        if not self._finished:
+            self._finished = True
+            self._complaint(self._exporter.shutdown)
+
+    def _export(self) -> None:
+        """Export all that waits as one batch, or lose it once there is a failure."""
+        if self.failure is not None:
+            self._lose(str(self.failure))
+            return
+        spans = [span for span, _, _ in self._waiting]
+        self._unflushed = True
+        problem = self._complaint(lambda: _taken(self._exporter.export(to_readables(spans))))
+        # Only now, so that what is interrupted above still waits, and `abandon` tells that it is lost.
+        if problem is None:
+            self._failed = 0
+            self._tell(taken=True)
+            return
+        self._failed += 1
+        if self._failed >= self._most_failed:
+            batches = "a batch" if self._failed == 1 else f"{self._failed} batches in a row"
+            self.failure = DestinationError(f"{self.name} did not take {batches}, and is given up: {problem}")
+        self._lose(f"{self.name} did not take a batch of {len(spans)}: {problem}")
+
+    def _lose(self, message: str) -> None:
+        self._tell(taken=False, message=message)
+
+    def _tell(self, *, taken: bool, message: str | None = None) -> None:
+        """Give all that waits its outcome."""
+        for owner, first, spans in _shares(self._waiting):
+            self._outcomes.append(
+                Outcome(
+                    destination=self.name,
+                    spans=tuple((span.trace_id, span.span_id) for span in spans),
+                    owner=owner,
+                    first=first,
+                    acknowledged=len(spans) if taken else 0,
+                    lost=0 if taken else len(spans),
+                    message=message,
+                )
+            )
+        self._waiting = []
+        self._size = 0
+
+    def _force_flush(self) -> None:
+        flush: Callable[..., object] | None = getattr(self._exporter, "force_flush", None)
+        if flush is None:  # the oldest exporters have none, and hold nothing back
+            return
+        try:
+            flushed = flush(FLUSH)
+        except TypeError:  # of a method that takes no time
+            flushed = flush()
+        if flushed is False:
+            raise _NotTakenError(f"it was not flushed within {FLUSH / 1000:g} s")
+
+    @staticmethod
+    def _complaint(call: Callable[[], object]) -> str | None:
+        """Call the exporter; say in a line what went wrong, or None when nothing did."""
+        try:
+            call()
+        except _NotTakenError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - it is somebody else's code, and may raise anything
+            words = one_line(_scrub(str(error)[:MOST_READ]))
+            return f"it raised {type(error).__name__}" + (f": {words}" if words else "")
+        return None
+
+
+class _NotTakenError(Exception):
+    """The exporter says that it did not succeed."""
+
+
+_scrub = Scrubber().text
+
+
+def _taken(result: object) -> None:
+    if result is SpanExportResult.FAILURE:
+        raise _NotTakenError("it reports a failure; what it logs may tell why")
+    if result is not SpanExportResult.SUCCESS:
+        raise _NotTakenError(f"it returned {one_line(repr(result))} instead of SpanExportResult.SUCCESS")
+
+
+def _shares(
+    waiting: Sequence[tuple[Span, Hashable, int]],
+) -> Iterator[tuple[Hashable, int, list[Span]]]:
+    """Divide a batch into what belongs to one owner and stands together there."""
+    spans: list[Span] = []
+    owner: Hashable = None
+    first = 0
+    for span, its_owner, place in waiting:
+        if spans and (its_owner != owner or place != first + len(spans)):
+            yield owner, first, spans
+            spans = []
+        if not spans:
+            owner, first = its_owner, place
+        spans.append(span)
+    if spans:
+        yield owner, first, spans
