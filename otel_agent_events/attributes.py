@@ -160,13 +160,23 @@ def json_text(value: JSON) -> str:
     Raises:
         ValueError: there is a NaN or an infinity in it.
     """
+    try:
+        return json_bytes(value).decode()
+    except PydanticSerializationError:  # unpaired surrogates; Python's own writer leaves them for the caller
+        return _encode(value)
+
+
+def json_bytes(value: JSON) -> bytes:
+    """Write a value as JSON in UTF-8, without spaces and with all characters as they are.
+
+    Raises:
+        PydanticSerializationError: there is an unpaired surrogate in it.
+        ValueError: there is a NaN, an infinity or an unpaired surrogate in it.
+    """
     # The quick writer gives the same text as Python's own, but for floats that have an exponent.
     if type(value) is str or _is_spelled_alike(value):
-        try:
-            return to_json(value).decode()
-        except PydanticSerializationError:  # unpaired surrogates; Python's own leaves them for the caller
-            pass
-    return _encode(value)
+        return to_json(value)
+    return _encode(value).encode()
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

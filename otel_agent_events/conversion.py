@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import islice, repeat
 from typing import TYPE_CHECKING
 
 from otel_agent_events.assemble import Assembler, EventNode, SessionNode, ToolNode
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.assemble import Node
     from otel_agent_events.conventions import Convention
+    from otel_agent_events.events import Event
     from otel_agent_events.fetchers import Answer, Item, Reader
     from otel_agent_events.otlp.encode import Encoder
     from otel_agent_events.reference import Reference
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
 MOST = 2_000
 """Spans that are given at once. As many are held back until more are there, so that a failed fetch leaves no torso."""
+
+_STRIDE = 128
+"""Items that are taken at once."""
+
+_FACTS = (Caution, Session)
+"""Items that are no events."""
 
 _ROOM_FOR_ROOT = 8_192
 """Bytes of a root, but for the two messages in it."""
@@ -160,13 +168,19 @@ class Conversion:
             SessionError: the platform did not answer as hoped. The spans given before it are final.
         """
         self._shift, self._owner = shift, owner
-        add = self._add
         try:
-            for nodes in self._nodes():
-                for node in nodes:
-                    ended = add(node)
-                    if ended is not None:
-                        yield ended
+            # Each step is done for some events at once: going to and fro between the steps for every event takes half
+            # as long again, since a processor has little room for what it did a moment ago.
+            for some in self._strides():
+                nodes = self._assembled(some)
+                for body, node in zip(self._planned(nodes), nodes, strict=True):
+                    if body is None:
+                        ended = self._add(node)
+                        if ended is not None:
+                            yield ended
+                    else:
+                        self._size += len(body)
+                        self._bodies.append(body)
                 if len(self._bodies) >= most:
                     yield self._taken()
         except SessionError:
@@ -186,44 +200,74 @@ class Conversion:
 
     # --- reading --------------------------------------------------------------------------------------
 
-    def _nodes(self) -> Iterator[Sequence[Node]]:
-        """Give the nodes that each event closes, until all answers are read."""
+    def _items(self) -> Iterator[Item]:
+        """Give what the reader makes of each answer."""
         reader = self._source.fetcher.reader(self._source.reference)
         for answer in self._source.answers:
-            yield from self._taken_in(self._read(reader, answer))
+            try:
+                yield from reader.feed(answer)
+            except ReadError as error:
+                # Asking again for a file gives no more, so it is told, and the file read on.
+                if not self._source.saved:
+                    raise
+                self.flaws.append(str(error))
             self.duplicates = reader.duplicates
-        yield from self._taken_in(reader.close())
+        yield from reader.close()
         self.duplicates = reader.duplicates
 
-    def _read(self, reader: Reader, answer: Answer) -> Iterable[Item]:
-        """Read an answer. What cannot be read in a file is told, and the file read on: asking again gives no more."""
-        return self._lenient(reader, answer) if self._source.saved else reader.feed(answer)
+    def _strides(self) -> Iterator[Sequence[Item]]:
+        """Give some items at a time; when the platform fails, those that came before it first."""
+        items = self._items()
+        while True:
+            some: list[Item] = []
+            try:
+                some.extend(islice(items, _STRIDE))
+            except SessionError:
+                if some:
+                    yield some
+                raise
+            if not some:
+                return
+            yield some
 
-    def _lenient(self, reader: Reader, answer: Answer) -> Iterator[Item]:
-        try:
-            yield from reader.feed(answer)
-        except ReadError as error:
-            self.flaws.append(str(error))
-
-    def _taken_in(self, items: Iterable[Item]) -> Iterator[Sequence[Node]]:
-        policy = None if self._options.policy.content == "full" else self._options.policy.event
+    def _assembled(self, items: Sequence[Item]) -> list[Node]:
+        """Take what was read; give the nodes that are closed by it."""
+        nodes: list[Node] = []
+        events: list[Event] = []
         for item in items:
-            match item:
-                case Caution(message=message):
-                    self.warnings.append(message)
-                case Session():
-                    self._session = self._options.policy.session(item)
-                    if self._assembler is not None:
-                        self._assembler.learn(self._session)
-                case _:
-                    assembler = self._assembler or self._begun()
-                    self.events += 1
-                    self._last_key = item.key
-                    if type(item) is ToolResult and item.subagent is not None:
-                        self.subagents[item.subagent.reference] = None
-                    nodes = assembler.feed(item if policy is None else policy(item))
-                    if nodes:
-                        yield nodes
+            if isinstance(item, _FACTS):
+                self._learn(item)
+                continue
+            if self._assembler is None:
+                self._begun()
+            if isinstance(item, ToolResult) and item.subagent is not None:
+                self.subagents[item.subagent.reference] = None
+            events.append(item)
+        if not events:
+            return nodes
+        self.events += len(events)
+        self._last_key = events[-1].key
+        if self._options.policy.content != "full":
+            events = list(map(self._options.policy.event, events))
+        assembler = self._assembler
+        assert assembler is not None  # noqa: S101 - there is an event
+        for closed in map(assembler.feed, events):
+            nodes += closed
+        return nodes
+
+    def _planned(self, nodes: Sequence[Node]) -> Iterable[bytes | None]:
+        plans = self._plans
+        return repeat(None, len(nodes)) if plans is None else list(map(plans.body, nodes))
+
+    def _learn(self, item: Session | Caution) -> None:
+        """Take what is no event of its own, or tells of more than itself."""
+        match item:
+            case Caution(message=message):
+                self.warnings.append(message)
+            case Session():
+                self._session = self._options.policy.session(item)
+                if self._assembler is not None:
+                    self._assembler.learn(self._session)
 
     def _begun(self) -> Assembler:
         """What spans carry of the session is fixed at its first event."""
@@ -247,18 +291,16 @@ class Conversion:
             shift=self._shift,
             part_of=self._part_of.get,
         )
-        self._plans = None if self._wants_spans else Plans.of(self._builder, self._conventions)
+        wants_nodes = self._wants_spans or self._options.max_trace_bytes is not None
+        self._plans = None if wants_nodes else Plans.of(self._builder, self._conventions)
 
     # --- spans ----------------------------------------------------------------------------------------
 
     def _add(self, node: Node) -> Encoded | None:
-        """Make the span of a node; give what went before it when it begins another part."""
+        """Make the span of a node the general way; give what went before it when it begins another part."""
         assert self._builder is not None  # noqa: S101 - it is made before the first node
-        body = None if self._plans is None else self._plans.body(node)
-        span = None
-        if body is None:
-            span = self._builder.build(node)
-            body = self._encoder.body(span)
+        span = self._builder.build(node)
+        body = self._encoder.body(span)
         self._size += len(body)
         most = self._options.max_trace_bytes
         if most is None:
@@ -266,12 +308,12 @@ class Conversion:
             return None
         return self._add_to_part(node, span, body, most)
 
-    def _keep(self, span: Span | None, body: bytes) -> None:
+    def _keep(self, span: Span, body: bytes) -> None:
         self._bodies.append(body)
-        if self._wants_spans and span is not None:
+        if self._wants_spans:
             self._spans.append(span)
 
-    def _add_to_part(self, node: Node, span: Span | None, body: bytes, most: int) -> Encoded | None:
+    def _add_to_part(self, node: Node, span: Span, body: bytes, most: int) -> Encoded | None:
         """Add a span to the part in which there is room for it, and for the root that the part will have."""
         ended = None
         part = self._part

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from otel_agent_events.ids import canonical, content_key
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+
+    from collections.abc import Hashable, Iterable
 
     from otel_agent_events.events import JSON
 
@@ -105,8 +106,6 @@ def _typed(part: JSON, level: int) -> Hashable:
     Raises:
         _TooDeepError: there are more than `DEEPEST` levels in it.
     """
-    if part is None or part is True or part is False:
-        return (part,)
     if isinstance(part, dict):
         if level > DEEPEST:
             raise _TooDeepError
@@ -121,25 +120,47 @@ def _typed(part: JSON, level: int) -> Hashable:
         if level > DEEPEST:
             raise _TooDeepError
         return tuple([inner if inner.__class__ is str else _typed(inner, level + 1) for inner in part])
-    return part if isinstance(part, str) else (part.__class__, repr(part))
+    if part is None or part is True or part is False:
+        return (part,)
+    if isinstance(part, str):
+        return part
+    # Some numbers have one hash: -1 and -2, those that are far apart, and 1 and 1.0.
+    small = part.__class__ is int and 0 <= part < _SMALL
+    return (int, part) if small else (part.__class__, repr(part))
+
+
+_SMALL = 1 << 32
 
 
 class _Claims:
-    """A table of hashes and what each is held by, in 16 bytes: a session may have millions of records.
+    """Hashes and what each is held by; of many, in a flat table of 16 bytes each: a session may have millions.
 
     Two of a million texts are taken for one another once in some ten million sessions.
     """
 
     _FULLEST = 0.6
+    _FEW = 50_000
+    """Up to here a dictionary is as good, and quicker."""
 
     def __init__(self) -> None:
-        self._table = array("q", bytes(16 * 64))
-        self._mask = len(self._table) - 2  # of an even number: the hash stands there, and its holder beside it
-        self._room = int(self._FULLEST * 64)
+        self._few: dict[int, int] | None = {}
+        self._table = array("q")
 
     def add(self, hashed: int, holder: int) -> int | None:
         """Add a hash and its holder; give the holder instead when it is there already."""
-        hashed = hashed or 1  # zero is an empty place
+        few = self._few
+        if few is None:
+            return self._add_to_table(hashed or 1, holder)  # zero is an empty place
+        many = len(few)
+        known = few.setdefault(hashed or 1, holder)
+        if len(few) == many:
+            return known
+        if many >= self._FEW:
+            self._few = None
+            self._make_table(4 * len(few), few.items())
+        return None
+
+    def _add_to_table(self, hashed: int, holder: int) -> int | None:
         table, mask = self._table, self._mask
         place = hashed & mask
         while held := table[place]:
@@ -150,17 +171,18 @@ class _Claims:
         table[place + 1] = holder
         self._room -= 1
         if not self._room:
-            self._grow()
+            old = self._table
+            self._make_table(len(old), ((old[at], old[at + 1]) for at in range(0, len(old), 2) if old[at]))
         return None
 
-    def _grow(self) -> None:
-        old = self._table
-        self._table = array("q", bytes(2 * 8 * len(old)))
-        self._mask = len(self._table) - 2
-        self._room = int(self._FULLEST * len(old))
-        for place in range(0, len(old), 2):
-            if old[place]:
-                self.add(old[place], old[place + 1])
+    def _make_table(self, places: int, entries: Iterable[tuple[int, int]]) -> None:
+        """Make a table with as many places as the next power of two, and fill it."""
+        places = 1 << places.bit_length()
+        self._table = array("q", bytes(16 * places))
+        self._mask = 2 * places - 2  # of an even number: the hash stands there, and its holder beside it
+        self._room = int(self._FULLEST * places)
+        for hashed, holder in entries:
+            self._add_to_table(hashed, holder)
 
 
 class Changed:

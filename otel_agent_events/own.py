@@ -282,12 +282,21 @@ def _plain(told: JSON) -> str:
 
 def shortened(words: str, length: int = SUMMARY_LENGTH) -> str:
     """Bring words into one line of at most so many characters; what is cut off leaves an ellipsis."""
-    some = words[: 2 * length]
-    if some.isascii():
-        flat = " ".join(some.split())
-        if len(flat) > length or len(some) == len(words):
-            return _cut(flat, length)
+    some = words[: length + _LOOK_AHEAD]
+    flat = " ".join(some.split())
+    if len(flat) > length or len(some) == len(words):
+        line = _cut(flat, length)
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            pass  # an unpaired surrogate takes more room than one character
+        else:
+            return line
     return _cut(" ".join(words[:MOST_OF_WORDS].encode("utf-8", "backslashreplace").decode().split()), length)
+
+
+_LOOK_AHEAD = 32
+"""Characters beyond those that are shown: as many as runs of white space may take in most texts."""
 
 
 def _cut(line: str, length: int) -> str:

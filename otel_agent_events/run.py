@@ -223,7 +223,7 @@ class Run:
                 for ready in self._ready(conversion, shift, shipment, plan, told["reference"]):
                     streaming = True
                     self._delivery.submit(ready)
-                    if self._delivery.is_over():
+                    if conversion.seal is None and self._delivery.is_over():
                         failure = "stopped: no destination takes anything more"
                         break
         except SessionError as error:

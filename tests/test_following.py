@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import io
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ import pytest
 
 from otel_agent_events import demo, replay
 from otel_agent_events.cli.words import session_lines
+from otel_agent_events.otlp.file import ConsoleDestination
 from otel_agent_events.testing import LoopbackPlatform
-from tests.otlp.collectors import http_collector
 from tests.test_recording import session_of
 from tests.traces import lines_of
 
@@ -172,21 +172,19 @@ def test_the_child_of_a_file_is_fetched_with_credentials(here: Path) -> None:
 
 
 def test_a_child_of_two_parents_that_is_not_tried_any_more_is_told_once() -> None:
-    with ExitStack() as until_told:
-        collector = until_told.enter_context(http_collector())
-        with LoopbackPlatform([runs("a", "c"), runs("b", "c"), runs("c")]) as platform:
-            report = run(
-                platform,
-                *("vectara:a/s", "vectara:b/s"),
-                to=["otlp"],
-                endpoint=collector.url,
-                told=lambda _: until_told.close(),
-            )
+    until_told = io.StringIO()
+    with LoopbackPlatform([runs("a", "c"), runs("b", "c"), runs("c")]) as platform:
+        report = run(
+            platform,
+            *("vectara:a/s", "vectara:b/s"),
+            to=[ConsoleDestination(until_told)],
+            told=lambda _: until_told.close(),
+        )
 
-    assert [(each.reference, each.acknowledged) for each in report.sessions] == [
-        ("vectara:a/s", 3),
-        ("vectara:b/s", 0),
-        ("vectara:c/s", 0),
+    assert [(each.reference, each.made, each.acknowledged) for each in report.sessions] == [
+        ("vectara:a/s", 3, 3),
+        ("vectara:b/s", 3, 0),
+        ("vectara:c/s", 0, 0),
     ]
     assert report.sessions[-1].error == "not tried: no destination takes anything more"
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
-from contextlib import ExitStack
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +11,16 @@ import pytest
 
 from otel_agent_events import UsageError, replay
 from otel_agent_events.content import Policy
+from otel_agent_events.conversion import MOST as HELD
 from otel_agent_events.conversion import Options
 from otel_agent_events.errors import DestinationError
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
-from otel_agent_events.otlp.file import FileDestination
-from otel_agent_events.conversion import MOST as HELD
+from otel_agent_events.otlp.file import ConsoleDestination, FileDestination
+from otel_agent_events.otlp.send import MOST_ALONE
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.generate import Generated, expected_pairs
-from tests.otlp.collectors import GrpcReply, HttpReply, free_port, grpc_collector, http_collector, partial
+from tests.otlp.collectors import GrpcReply, HttpReply, Received, free_port, grpc_collector, http_collector, partial
 from tests.recordings import bundled
 from tests.traces import DATA, lines_of, source_of, trace_from
 
@@ -73,12 +75,16 @@ def test_a_report_tells_what_a_person_wants_to_know(platform: LoopbackPlatform, 
     assert told == {
         "reference": "vectara:policies/policy_run_17",
         "trace_id": "0bcdba878f8e2c7ff752095feb8e4c7a",
+        "parts": (),
+        "revision": 1,
+        "unchanged": False,
         "start": 1_794_988_801_610_000_000,
         "end": 1_794_988_806_655_000_000,
         "events": 5,
         "duplicates": 0,
         "made": 5,
         "acknowledged": 5,
+        "reported": 0,
         "rejected": 0,
         "set_aside": 0,
         "lost": 0,
@@ -257,31 +263,80 @@ def test_a_wrong_answer_is_a_clear_error_and_other_sessions_go_on(
 def test_a_destination_that_nobody_listens_at_ends_the_run_with_3(platform: LoopbackPlatform) -> None:
     port = free_port()
 
-    report = run(platform, endpoint=f"http://127.0.0.1:{port}")
+    report = run(platform, endpoint=f"http://127.0.0.1:{port}", deadline=0)
 
     assert report.exit_code == 3
     assert report.unreachable == (f"http://127.0.0.1:{port}/v1/traces",)
-    first, *others = report.sessions
-    assert (first.made, first.lost) == (13, 13)
-    assert {each.error for each in others} == {"not tried: no destination takes anything more"}
-    assert not any("refund_case_91" in asked for asked in platform.asked)
+    # All of them were in the one batch that was tried.
+    assert [(each.made, each.lost, each.error) for each in report.sessions] == [(13, 13, None), (5, 5, None), (9, 9, None)]
+    for session in report.sessions:
+        (said,) = session.destinations[0].messages
+        assert said.startswith(f"nobody listens at http://127.0.0.1:{port}/v1/traces: is a collector running there?")
+    assert (report.totals.made, report.totals.lost) == (27, 27)
+
+
+def test_what_nobody_takes_is_set_aside_and_the_file_is_told(platform: LoopbackPlatform, here: Path) -> None:
+    noted: list[str] = []
+    report = run(
+        platform,
+        endpoint=f"http://127.0.0.1:{free_port()}",
+        deadline=0,
+        set_aside=here / "left.jsonl",
+        noted=noted.append,
+    )
+
+    assert report.exit_code == 3
+    assert [(each.made, each.set_aside, each.lost) for each in report.sessions] == [(13, 13, 0), (5, 5, 0), (9, 9, 0)]
+    left = Counter(span["traceId"] for span in lines_of(here / "left.jsonl"))
+    assert left == {str(each.trace_id): each.made for each in report.sessions}
+    assert report.set_aside == str(here / "left.jsonl")
+    assert noted == [f"27 spans were set aside in {here / 'left.jsonl'}; otel-agent-events send delivers them"]
 
 
 def test_a_destination_that_fails_does_not_keep_another_from_its_spans(platform: LoopbackPlatform, here: Path) -> None:
-    report = run(platform, to=["otlp", "file:out"], endpoint=f"http://127.0.0.1:{free_port()}")
+    report = run(platform, to=["otlp", "file:out"], endpoint=f"http://127.0.0.1:{free_port()}", deadline=0)
 
     assert report.exit_code == 3
     assert len(lines_of(here / "out")) == 27
 
 
+def unwritable() -> ConsoleDestination:
+    """Return a destination that takes nothing, and knows it at the first span."""
+    stream = io.StringIO()
+    stream.close()
+    return ConsoleDestination(stream)
+
+
+def test_no_session_is_asked_for_when_no_destination_takes_anything_more(platform: LoopbackPlatform) -> None:
+    report = run(platform, to=[unwritable()])
+
+    first, *others = report.sessions
+    assert (first.made, first.lost, first.error) == (13, 13, None)
+    assert {(each.made, each.error) for each in others} == {(0, "not tried: no destination takes anything more")}
+    assert not any("refund_case_91" in asked for asked in platform.asked)
+    assert report.exit_code == 1
+
+
 def test_a_long_session_is_not_fetched_on_when_no_destination_takes_anything_more() -> None:
     with LoopbackPlatform([long_session(9)]) as platform:
-        report = run(platform, "vectara:a/long", endpoint=f"http://127.0.0.1:{free_port()}")
+        report = run(platform, "vectara:a/long", to=[unwritable()])
 
     (session,) = report.sessions
-    assert session.error == "stopped: no destination takes anything more"
-    assert (session.made, session.lost) == (HELD, HELD)
-    assert len(platform.asked) == 2 + 2
+    assert session.error == "stopped: no destination takes anything more; nothing of it arrived"
+    assert HELD <= session.made == session.lost < HELD + 1000
+    # As many again are held back before anything goes out.
+    assert 2 + 2 * HELD // 1000 <= len(platform.asked) <= 3 + 2 * HELD // 1000
+
+
+def test_a_long_session_is_not_fetched_on_when_nobody_listens() -> None:
+    with LoopbackPlatform([long_session(40)]) as platform:
+        report = run(platform, "vectara:a/long", endpoint=f"http://127.0.0.1:{free_port()}", deadline=0)
+
+    (session,) = report.sessions
+    assert session.error == "stopped: no destination takes anything more; nothing of it arrived"
+    assert session.made == session.lost < 40_000
+    assert len(platform.asked) < 40
+    assert report.exit_code == 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 301, 308])
@@ -295,11 +350,16 @@ def test_a_destination_that_refuses_everybody_ends_the_run_with_1(platform: Loop
 
 
 def test_a_destination_that_answered_once_and_then_went_away_is_no_3(platform: LoopbackPlatform) -> None:
-    with ExitStack() as until_told:
-        collector = until_told.enter_context(http_collector())
-        report = run(platform, endpoint=collector.url, told=lambda _: until_told.close())
+    def once(_: object) -> HttpReply | None:
+        return HttpReply(drop=True) if len(collector.requests) > 1 else None
 
-    assert [session.acknowledged for session in report.sessions] == [13, 0, 0]
+    with LoopbackPlatform([whole(long_session(6))]) as long, http_collector(answer=once) as collector:
+        report = run(long, "vectara:a/long", endpoint=collector.url, deadline=0)
+
+    (session,) = report.sessions
+    arrived = len(collector.requests[0].spans)
+    assert (session.made, session.acknowledged, session.lost) == (6001, arrived, 6001 - arrived)
+    assert len(collector.spans) == arrived
     assert report.unreachable == ()
     assert report.exit_code == 1
 
@@ -341,12 +401,47 @@ def test_the_files_that_could_be_opened_are_taken_away_when_another_cannot(
     assert list(here.iterdir()) == []
 
 
-def test_a_batch_that_is_refused_is_lost_and_the_next_session_goes_out(platform: LoopbackPlatform) -> None:
-    with http_collector(HttpReply(status=400, body=b"no", content_type="text/plain")) as collector:
+MALFORMED = HttpReply(status=400, body=b"no", content_type="text/plain")
+
+
+def test_a_batch_that_is_refused_is_halved_and_nothing_of_it_is_lost_or_doubled(platform: LoopbackPlatform) -> None:
+    with http_collector(MALFORMED) as collector:
         report = run(platform, endpoint=collector.url)
 
-    assert [session.lost for session in report.sessions] == [13, 0, 0]
-    assert report.totals.made == report.totals.acknowledged + report.totals.lost
+    assert [session.acknowledged for session in report.sessions] == [13, 5, 9]
+    assert [len(request.spans) for request in collector.requests] == [27, 14, 13]
+    assert len(set(collector.ids)) == len(collector.ids) == 27
+    assert report.exit_code == 0
+
+
+def test_one_span_that_is_refused_costs_no_other_and_is_told_with_its_session(
+    platform: LoopbackPlatform, here: Path
+) -> None:
+    run(platform, "vectara:support/refund_case_88", to=["file:out"])
+    culprit = lines_of(here / "out")[3]["spanId"]
+
+    def refusing_one(received: Received) -> HttpReply | None:
+        return MALFORMED if any(span.span_id.hex() == culprit for span in received.spans) else None
+
+    with http_collector(answer=refusing_one) as collector:
+        report = run(platform, "vectara:support/refund_case_88", "vectara:policies/policy_run_17", endpoint=collector.url)
+
+    bad, fine = report.sessions
+    assert (bad.made, bad.acknowledged, bad.rejected) == (13, 12, 1)
+    (said,) = bad.destinations[0].messages
+    assert "answered 400" in said
+    assert said.endswith(f"(span {culprit})")
+    assert (fine.made, fine.acknowledged, fine.destinations[0].messages) == (5, 5, ())
+    assert len(set(collector.ids)) == len(collector.ids) == 17
+    assert report.exit_code == 1
+
+
+def test_a_destination_that_refuses_every_span_is_soon_believed_and_all_are_lost(platform: LoopbackPlatform) -> None:
+    with http_collector(answer=lambda _: MALFORMED) as collector:
+        report = run(platform, endpoint=collector.url)
+
+    assert [(session.rejected, session.lost) for session in report.sessions] == [(0, 13), (0, 5), (0, 9)]
+    assert len([request for request in collector.requests if len(request.spans) == 1]) == MOST_ALONE
     assert report.exit_code == 1
 
 
@@ -371,6 +466,12 @@ def long_session(pages: int) -> Recording:
     return Recording(recording=1, session="vectara:a/long", answers=answers)
 
 
+def whole(recording: Recording) -> Recording:
+    """Let a session end where it would break off."""
+    recording.answers[-1].body["metadata"] = {}
+    return recording
+
+
 def test_a_session_that_breaks_off_early_is_not_sent_and_a_file_that_was_there_stays(here: Path) -> None:
     (here / "out").write_text("before", encoding="utf-8")
     with LoopbackPlatform([long_session(1)]) as platform:
@@ -383,9 +484,7 @@ def test_a_session_that_breaks_off_early_is_not_sent_and_a_file_that_was_there_s
 def test_a_long_session_that_breaks_off_says_what_is_out_and_a_second_replay_gives_the_same_spans(here: Path) -> None:
     with LoopbackPlatform([long_session(3)]) as platform:
         report = run(platform, "vectara:a/long", to=["file:broken"])
-    whole = long_session(3)
-    whole.answers[-1].body["metadata"] = {}
-    with LoopbackPlatform([whole]) as platform:
+    with LoopbackPlatform([whole(long_session(3))]) as platform:
         run(platform, "vectara:a/long", to=["file:whole"])
 
     (session,) = report.sessions
@@ -397,8 +496,7 @@ def test_a_long_session_that_breaks_off_says_what_is_out_and_a_second_replay_giv
 
 
 def test_a_long_session_that_breaks_off_where_nothing_arrives_says_so() -> None:
-    refusals = [HttpReply(status=400, body=b"no", content_type="text/plain")] * 4
-    with LoopbackPlatform([long_session(3)]) as platform, http_collector(*refusals) as collector:
+    with LoopbackPlatform([long_session(3)]) as platform, http_collector(HttpReply(status=401)) as collector:
         report = run(platform, "vectara:a/long", endpoint=collector.url)
 
     (session,) = report.sessions

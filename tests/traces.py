@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.fetchers.saved import load
+from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.sources import Source
 from otel_agent_events.testing.leaves import holds, leaves, told_by
 
@@ -69,8 +70,9 @@ def source_of(content: bytes, session: Reference | None = None) -> Source:
 def trace_from(source: Source, options: Options | None = None) -> Trace:
     """Convert a source."""
     options = options or Options()
-    conversion = Conversion(source, options, [CONVENTIONS.get(name) for name in options.conventions])
-    spans = list(conversion.spans())
+    plugins = [CONVENTIONS.get(name) for name in options.conventions]
+    conversion = Conversion(source, options, plugins, encoder=Encoder())
+    spans = [span for encoded in conversion.encoded() for span in encoded.spans]
     return Trace(spans, conversion.warnings, conversion.flaws, conversion.events, conversion.duplicates)
 
 

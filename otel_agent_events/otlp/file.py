@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.attributes import Final
     from otel_agent_events.otlp import Encoded
-    from otel_agent_events.spans import Link, Resource, Span
+    from otel_agent_events.spans import Link, Resource, Span, SpanEvent
 
 _KINDS = {"internal": 1, "client": 3}
 _ERROR = 2
@@ -204,6 +204,8 @@ class ConsoleDestination(_LinesDestination):
 
 def _span(span: Span) -> dict[str, Any]:
     told: dict[str, Any] = {"traceId": span.trace_id.hex(), "spanId": span.span_id.hex()}
+    if span.trace_state:
+        told["traceState"] = span.trace_state
     if span.parent_id is not None:
         told["parentSpanId"] = span.parent_id.hex()
     told["flags"] = _IS_REMOTE if span.parent_id is not None and span.parent_is_remote else _PARENT_IS_LOCAL
@@ -211,9 +213,15 @@ def _span(span: Span) -> dict[str, Any]:
     told["kind"] = _KINDS[span.kind]
     told["startTimeUnixNano"] = str(span.start)
     told["endTimeUnixNano"] = str(span.end)
-    _attributes(told, span.attributes)
+    _attributes(told, span.attributes, span.dropped_attributes)
+    if span.events:
+        told["events"] = [_event(event) for event in span.events]
+    if span.dropped_events:
+        told["droppedEventsCount"] = span.dropped_events
     if span.links:
         told["links"] = [_link(link) for link in span.links]
+    if span.dropped_links:
+        told["droppedLinksCount"] = span.dropped_links
     told["status"] = _status(span)
     return told
 
@@ -224,15 +232,24 @@ def _status(span: Span) -> dict[str, Any]:
     return {"message": span.description, "code": _ERROR} if span.description else {"code": _ERROR}
 
 
+def _event(event: SpanEvent) -> dict[str, Any]:
+    told = {"timeUnixNano": str(event.time), "name": event.name}
+    return _attributes(told, event.attributes, event.dropped_attributes)
+
+
 def _link(link: Link) -> dict[str, Any]:
     told = {"traceId": link.trace_id.hex(), "spanId": link.span_id.hex()}
-    return _attributes(told, link.attributes) | {"flags": _IS_REMOTE}
+    if link.trace_state:
+        told["traceState"] = link.trace_state
+    return _attributes(told, link.attributes, link.dropped_attributes) | {"flags": _IS_REMOTE}
 
 
-def _attributes(told: dict[str, Any], attributes: Mapping[str, Final]) -> dict[str, Any]:
-    """Add attributes to what is told of a span, a link or a resource; nothing when there are none."""
+def _attributes(told: dict[str, Any], attributes: Mapping[str, Final], dropped: int = 0) -> dict[str, Any]:
+    """Add attributes to what is told of a span, an event, a link or a resource; nothing when there are none."""
     if attributes:
         told["attributes"] = [{"key": name, "value": _any_value(each)} for name, each in attributes.items()]
+    if dropped:
+        told["droppedAttributesCount"] = dropped
     return told
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticSerializationError, to_json
 
 from otel_agent_events.assemble import EventNode, ToolNode
-from otel_agent_events.attributes import Final, json_text
+from otel_agent_events.attributes import json_bytes
 from otel_agent_events.conventions.gen_ai import GenAI
 from otel_agent_events.events import AgentMessage, Text, Thinking, UserMessage
 from otel_agent_events.otlp.encode import attribute, text_header, varint
@@ -37,6 +37,7 @@ _PARENT_IS_LOCAL = b"\x85\x01\x00\x01\x00\x00"
 _END = _UNSET + _PARENT_IS_LOCAL
 _ZERO = bytes(8)
 _MOST_REMEMBERED = 20_000
+_MOST_BYTES = 4 * MOST_OF_WORDS
 
 _USER = b'[{"role":"user","parts":[{"type":"text","content":'
 _AGENT = b'[{"role":"assistant","parts":[{"type":"text","content":'
@@ -150,9 +151,9 @@ class Plans:
         try:
             if not node.start.at or self._builder.shift:
                 return None  # protobuf leaves out a zero
-            if type(node) is EventNode:
+            if isinstance(node, EventNode):
                 return self._event(node)
-            if type(node) is ToolNode:
+            if isinstance(node, ToolNode):
                 return self._pair(node)
         except (_NoPlanError, PydanticSerializationError, ValueError):
             pass  # a value that the general way has to bring into form
@@ -163,15 +164,14 @@ class Plans:
         if event.measurements or event.details or event.links or node.clamped:
             return None
         author = b""
-        kind = type(event)
-        if kind is Thinking:
+        if isinstance(event, Thinking):
             words = event.text
             if words is None:
                 return None
             name = "thinking"
             message = _REASONING + to_json(words) + _MESSAGE_END
             said = self._output[len(message)] + message
-        elif kind is AgentMessage:
+        elif isinstance(event, AgentMessage):
             if event.provider or event.model:
                 return None
             words = _words(event.parts)
@@ -179,7 +179,7 @@ class Plans:
             message = _AGENT + to_json(words) + _MESSAGE_END
             said = self._said + self._output[len(message)] + message
             author = self._agent_author[event.author]
-        elif kind is UserMessage:
+        elif isinstance(event, UserMessage):
             words = _words(event.parts)
             name = "user_message"
             message = _USER + to_json(words) + _MESSAGE_END
@@ -201,7 +201,7 @@ class Plans:
                 b"" if event.id is None else self._text(self._id, event.id),
                 self._index(node.index),
                 self._turn[node.turn],
-                b"" if remainder is None else self._text(self._raw, json_text(remainder)),
+                b"" if remainder is None else self._raw_of(self._raw, remainder),
                 self._summary[len(told)] + told if told else b"",
                 author,
                 self._timing[node.timing],
@@ -213,9 +213,9 @@ class Plans:
         call, result = node.call, node.result
         if call is None or result is None or result.failed or node.clamped or not _is_plain(call, result):
             return None
-        asked = "" if call.arguments is None else _written(call.arguments)
-        answered = "" if result.result is None else _written(result.result)
-        told = (pair_summary(asked[:MOST_OF_WORDS], answered[:MOST_OF_WORDS]) or "").encode()
+        asked = b"" if call.arguments is None else _written(call.arguments)
+        answered = b"" if result.result is None else _written(result.result)
+        told = (pair_summary(_beginning(asked), _beginning(answered)) or "").encode()
         name = f"execute_tool {call.tool}" if call.tool else "execute_tool"
         index = node.result_index
         if index is None:
@@ -230,8 +230,8 @@ class Plans:
                 self._tool[call.tool or None],
                 self._text(self._call_id, call.call_id) if call.call_id else b"",
                 self._tool_type[call.tool_type],
-                b"" if call.arguments is None else self._text(self._arguments, asked),
-                b"" if result.result is None else self._text(self._result, answered),
+                b"" if call.arguments is None else self._arguments[len(asked)] + asked,
+                b"" if result.result is None else self._result[len(answered)] + answered,
                 self._type[call.type],
                 b"" if call.id is None else self._text(self._id, call.id),
                 self._index(node.index),
@@ -240,12 +240,12 @@ class Plans:
                 self._summary[len(told)] + told if told else b"",
                 self._configuration[call.configuration],
                 self._outcome[node.outcome],
-                b"" if call.remainder is None else self._text(self._raw, json_text(call.remainder)),
+                b"" if call.remainder is None else self._raw_of(self._raw, call.remainder),
                 self._failed[result.failed],
                 self._result_type[result.type],
                 b"" if result.id is None else self._text(self._result_id, result.id),
                 self._result_index(index),
-                b"" if result.remainder is None else self._text(self._result_raw, json_text(result.remainder)),
+                b"" if result.remainder is None else self._raw_of(self._result_raw, result.remainder),
                 self._timing[node.timing],
                 _END,
             )
@@ -280,6 +280,11 @@ class Plans:
         return headers[len(written)] + written
 
     @staticmethod
+    def _raw_of(headers: _Headers, remainder: JSON) -> bytes:
+        written = json_bytes(remainder)
+        return headers[len(written)] + written
+
+    @staticmethod
     def _span(pieces: tuple[bytes, ...]) -> bytes:
         body = b"".join(pieces)
         return b"\x12" + varint(len(body)) + body
@@ -288,7 +293,7 @@ class Plans:
 def _words(parts: tuple[Part, ...]) -> str:
     if len(parts) == 1:
         part = parts[0]
-        if type(part) is Text:
+        if isinstance(part, Text):
             return part.text
     raise _NoPlanError
 
@@ -309,5 +314,10 @@ def _is_plain(call: ToolCall, result: ToolResult) -> bool:
     )
 
 
-def _written(told: JSON) -> str:
-    return told if type(told) is str else json_text(told)
+def _written(told: JSON) -> bytes:
+    return told.encode() if type(told) is str else json_bytes(told)
+
+
+def _beginning(text: bytes) -> str:
+    """Give as much of a text as a summary looks at."""
+    return text[:_MOST_BYTES].decode("utf-8", "ignore")[:MOST_OF_WORDS]

@@ -23,6 +23,7 @@ from otel_agent_events.fetchers import Answer, form_of
 from otel_agent_events.fetchers.client import Client, Limits, Waiting, encoded_path
 from otel_agent_events.fetchers.saved import Recording, load_recording
 from otel_agent_events.originals import without_members
+from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.sources import Source
 from otel_agent_events.testing.leaves import holds, leaves, placed_leaves, told_by
 from otel_agent_events.testing.loopback import LoopbackPlatform
@@ -156,6 +157,7 @@ class _Check:
         self._recording = recording
         self._session = recording.session
         self._stamps = stamps
+        self._encoder = Encoder()
         self._answers = [answer.answer() for answer in recording.answers]
         self._good = [answer for answer in self._answers if answer.failure is None]
         self._met: set[tuple[str, str]] = set()
@@ -402,7 +404,8 @@ class _Check:
 
     def _spans(self, answers: Sequence[Answer]) -> list[Span]:
         source = Source(reference=self._recording.reference, fetcher=self._fetcher, answers=answers)
-        return list(Conversion(source, _FULL, [CONVENTIONS.get("gen_ai")]).spans())
+        conversion = Conversion(source, _FULL, [CONVENTIONS.get("gen_ai")], encoder=self._encoder)
+        return [span for encoded in conversion.encoded() for span in encoded.spans]
 
     # --- spoilt values --------------------------------------------------------------------------------
 

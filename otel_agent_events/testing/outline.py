@@ -10,6 +10,7 @@ from otel_agent_events.content import Policy
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.fetchers.saved import load_recording
+from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.sources import Source
 from otel_agent_events.times import SECOND, written
 
@@ -39,7 +40,9 @@ def trace(fetcher: Readable, recording: Recording | Path, options: Options | Non
         recording = load_recording(recording.read_bytes(), recording.name)
     answers = [answer.answer() for answer in recording.answers]
     source = Source(reference=recording.reference, fetcher=fetcher, answers=answers)
-    return list(Conversion(source, options, [CONVENTIONS.get(name) for name in options.conventions]).spans())
+    plugins = [CONVENTIONS.get(name) for name in options.conventions]
+    conversion = Conversion(source, options, plugins, encoder=Encoder())
+    return [span for encoded in conversion.encoded() for span in encoded.spans]
 
 
 def outline(spans: Sequence[Span]) -> str:

@@ -28,7 +28,7 @@ from tests.recordings import INSTALLED
 from tests.traces import DATA, lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from click.testing import Result
 
@@ -184,13 +184,37 @@ HELP = {
         "--endpoint URL": "http://host:4318, http://host:4317 (gRPC)",
         "--protocol [http/protobuf|grpc]": "[default: http/protobuf]",
         "--header K=V": "'authorization=Bearer ...'",
-        "--to otlp|file:PATH|console": "[default: otlp]",
+        "--to otlp|file:PATH|console": "[default: OTEL_TRACES_EXPORTER, else otlp]",
+        "--exporter NAME": "such as console or a vendor's",
+        "--deadline SECONDS": "[default: 300; 15 as long as nothing has answered]",
+        "--set-aside PATH": "[default: one in the user's state folder]",
+        "--ledger URL": "sqlite:///PATH, postgresql://USER@HOST/DATABASE, or off",
+        "--no-ledger": "Remember nothing",
+        "--again": "as its next revision",
+        "--shift-to now|TIME": "such as 2026-01-31T12:00:00Z",
+        "--max-trace-bytes BYTES": "4000000 suits a Tempo",
         "--service-name NAME": "such as support",
         "--namespace NAME": "such as staging",
         "--revision NUMBER": "[default: 1; x>=1]",
         "--traceparent TRACEPARENT": "such as 00-<32 hex digits>-<16 hex digits>-01",
         "--link TRACEPARENT": "such as 00-<32 hex digits>-<16 hex digits>-01",
         "--json": "one summary object",
+    },
+    "send": {
+        "--endpoint URL": "http://host:4318, http://host:4317 (gRPC)",
+        "--protocol [http/protobuf|grpc]": "[default: http/protobuf]",
+        "--header K=V": "'authorization=Bearer ...'",
+        "--timeout SECONDS": "such as 30",
+        "--deadline SECONDS": "[default: 300; 15 as long as nothing has answered]",
+        "--set-aside PATH": "not taken of standard input",
+        "--again": "taken before",
+        "--json": "one summary object",
+    },
+    "status": {
+        "--ledger URL": "such as sqlite:///PATH or postgresql://USER@HOST/DATABASE",
+        "--destination TEXT": "in their name",
+        "--all": "every session",
+        "--json": "one object",
     },
     "show": {**SOURCES, **CONVERSION, "-v, --verbose": "contents"},
     "demo": {
@@ -229,7 +253,7 @@ def test_help_of_the_group_lists_the_commands_the_main_one_first_and_says_how_a_
     result = run("--help", width=100)
 
     listed = [line.split()[0] for line in result.stdout.partition("Commands:\n")[2].splitlines() if line[:3].strip()]
-    assert listed[:6] == ["replay", "show", "record", "demo", "fetchers", "schema"]
+    assert listed[:8] == ["replay", "send", "status", "show", "record", "demo", "fetchers", "schema"]
     for option in ("--version", "-h, --help"):
         assert option in result.stdout
     assert "FETCHER:PATH" in result.stdout
@@ -251,8 +275,8 @@ def test_examples_in_the_help_are_lines_that_can_be_copied(command: str, example
 
 def test_help_of_replay_tells_the_exit_codes() -> None:
     assert (
-        "Exit codes: 0 all acknowledged; 1 a session failed or a span was not acknowledged; 2 wrong usage; "
-        "3 the destination did not answer at all."
+        "Exit codes: 0 all acknowledged, now or before; 1 a session failed or a span was not acknowledged; "
+        "2 wrong usage; 3 the destination did not answer at all; 130 or 143 stopped by Ctrl-C or SIGTERM."
     ) in flat(run("replay", "--help").stdout)
 
 
@@ -260,12 +284,12 @@ def test_no_help_imports_what_only_running_needs() -> None:
     code = """
 import sys
 from otel_agent_events.cli import main
-for arguments in ([], ["replay"], ["show"], ["demo"], ["fetchers"]):
+for arguments in ([], *([name] for name in main.list_commands(None))):
     try:
         main([*arguments, "--help"])
     except SystemExit as done:
         assert done.code == 0
-heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "grpc", "httpx", "rich", "pydantic")
+heavy = ("opentelemetry", "google", "grpc", "sqlalchemy", "httpx", "rich", "pydantic")
 print("imported:", [name for name in sys.modules if name in heavy])
 """
     done = finish(sys.executable, "-c", code)
@@ -384,15 +408,24 @@ def test_spans_that_are_rejected_end_with_1(platform: LoopbackPlatform) -> None:
         (HttpReply(status=400), "answered 400"),
     ],
 )
-def test_a_destination_that_refuses_ends_with_1_in_its_words(
+def test_a_destination_that_refuses_ends_with_1_in_its_words_and_the_spans_are_set_aside(
     platform: LoopbackPlatform, reply: HttpReply, said: str
 ) -> None:
-    with http_collector(reply) as collector:
-        result = replay(platform, "--endpoint", collector.url, "--header", "Authorization=Bearer hunter2")
+    with http_collector(answer=lambda _: reply) as collector:
+        result = replay(
+            platform,
+            *("--endpoint", collector.url, "--header", "Authorization=Bearer hunter2", "--set-aside", "left.jsonl"),
+        )
 
     assert result.exit_code == 1
     assert said in result.stdout
-    assert "1 session (1 failed): 0 of 4 spans acknowledged, 4 lost" in result.stdout
+    if reply.status == 400:
+        assert "1 session (1 failed): 0 of 4 spans acknowledged, 4 rejected" in result.stdout
+        assert files() == []
+    else:
+        assert "1 session (1 failed): 0 of 4 spans acknowledged, 4 set aside" in result.stdout
+        assert result.stderr == "note: 4 spans were set aside in left.jsonl; otel-agent-events send delivers them\n"
+        assert len(lines_of(Path("left.jsonl"))) == 4
     assert "hunter2" not in result.output
 
 
@@ -408,14 +441,29 @@ def test_a_grpc_destination_that_refuses_ends_with_1(platform: LoopbackPlatform)
 def test_a_destination_where_nobody_listens_ends_with_3_and_a_hint(platform: LoopbackPlatform, protocol: str) -> None:
     address = f"http://127.0.0.1:{free_port()}"
 
-    result = replay(platform, "vectara:support/s2", "--endpoint", address, "--protocol", protocol)
+    given = "--endpoint", address, "--protocol", protocol, "--deadline", "0", "--set-aside", "left.jsonl"
+    result = replay(platform, "vectara:support/s2", *given)
 
     assert result.exit_code == 3
     assert f"nobody listens at {address}" in result.stdout
     assert "is a collector running there?" in result.stdout
-    assert "vectara:support/s2  0 events, 0 spans\n  error      not tried: no destination takes anything more\n" in (
-        result.stdout
-    )
+    for session in ("s1", "s2"):
+        assert f"vectara:support/{session}  4 events, 4 spans\n" in result.stdout
+    assert "\n2 sessions (2 failed): 0 of 8 spans acknowledged, 8 set aside in " in result.stdout
+    assert result.stderr == "note: 8 spans were set aside in left.jsonl; otel-agent-events send delivers them\n"
+    assert len(lines_of(Path("left.jsonl"))) == 8
+
+
+def test_what_was_set_aside_is_delivered_by_send(platform: LoopbackPlatform) -> None:
+    replay(platform, "--endpoint", f"http://127.0.0.1:{free_port()}", "--deadline", "0", "--set-aside", "left.jsonl")
+    left = lines_of(Path("left.jsonl"))
+
+    with http_collector() as collector:
+        result = run("send", "left.jsonl", "--endpoint", collector.url)
+
+    assert result.exit_code == 0
+    assert [span.span_id.hex() for span in collector.spans] == [span["spanId"] for span in left]
+    assert len(left) == 4
 
 
 @pytest.mark.parametrize(
@@ -495,12 +543,16 @@ def test_what_cannot_be_put_in_place_in_the_end_is_told_without_a_traceback(monk
 
 FACTS = {
     "reference": "vectara:support/s1",
+    "parts": [],
+    "revision": 1,
+    "unchanged": False,
     "start": LONG_AGO,
     "end": LONG_AGO + 3 * times.SECOND,
     "events": 4,
     "duplicates": 0,
     "made": 4,
     "acknowledged": 4,
+    "reported": 0,
     "rejected": 0,
     "set_aside": 0,
     "lost": 0,
@@ -508,7 +560,7 @@ FACTS = {
     "error": None,
     "subagent_of": None,
 }
-COUNTS = {name: FACTS[name] for name in ("made", "acknowledged", "rejected", "set_aside", "lost")}
+COUNTS = {name: FACTS[name] for name in ("made", "acknowledged", "reported", "rejected", "set_aside", "lost")}
 
 
 def test_json_is_one_object_on_standard_output_and_nothing_else_is_said(platform: LoopbackPlatform) -> None:
@@ -517,27 +569,31 @@ def test_json_is_one_object_on_standard_output_and_nothing_else_is_said(platform
 
     assert (result.exit_code, result.stderr) == (0, "")
     report = json.loads(result.stdout)
-    assert set(report) == {"sessions", "totals", "seconds", "unreachable", "notes"}
+    assert set(report) == {"sessions", "totals", "seconds", "unreachable", "set_aside", "stopped", "notes"}
     (session,) = report["sessions"]
     (destination,) = session.pop("destinations")
     assert session == FACTS | {"trace_id": collector.spans[0].trace_id.hex()}
-    assert destination == COUNTS | {"destination": collector.url, "messages": []}
+    assert destination == COUNTS | {"destination": collector.url, "had": 0, "messages": []}
     assert report["totals"] == COUNTS
     assert report["seconds"] > 0
-    assert report["unreachable"] == []
+    assert (report["unreachable"], report["set_aside"], report["stopped"]) == ([], None, False)
     assert report["notes"][0].startswith("OTEL_TRACES_SAMPLER is set")
 
 
 def test_json_tells_of_failures_too_and_the_exit_code_is_the_same(platform: LoopbackPlatform) -> None:
     address = f"http://127.0.0.1:{free_port()}"
-    result = replay(platform, "vectara:support/nobody", "vectara:support/s2", "--json", "--endpoint", address)
+    given = "--json", "--endpoint", address, "--deadline", "0", "--set-aside", "left.jsonl"
+    result = replay(platform, "vectara:support/nobody", "vectara:support/s2", *given)
 
     assert (result.exit_code, result.stderr) == (3, "")
     report = json.loads(result.stdout)
-    assert report["totals"] == {"made": 4, "acknowledged": 0, "rejected": 0, "set_aside": 0, "lost": 4}
+    assert report["totals"] == COUNTS | {"made": 8, "acknowledged": 0, "set_aside": 8}
+    assert report["set_aside"] == "left.jsonl"
+    assert len(lines_of(Path("left.jsonl"))) == 8
     assert report["unreachable"] == [f"{address}/v1/traces"]
     assert "nobody listens" in report["sessions"][0]["destinations"][0]["messages"][0]
-    assert report["sessions"][2]["error"] == "not tried: no destination takes anything more"
+    assert "404" in report["sessions"][1]["error"]
+    assert [session["set_aside"] for session in report["sessions"]] == [4, 0, 4]
 
 
 def test_json_is_in_ascii_so_that_no_terminal_takes_it_for_a_command() -> None:
@@ -603,9 +659,11 @@ def test_port_4317_without_a_protocol_is_grpc_and_it_says_so(platform: LoopbackP
     address = "http://127.1.2.3:4317"  # this machine, whoever listens there
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": address} if by == "variable" else {}
 
-    result = replay(platform, *(["--endpoint", address] if by == "option" else []), environ=environ)
+    given = [*(["--endpoint", address] if by == "option" else []), "--deadline", "0"]
+    result = replay(platform, *given, environ=environ)
 
-    assert result.stderr == "note: port 4317 without a protocol: sending over gRPC (--protocol says otherwise)\n"
+    said = "note: port 4317 without a protocol: sending over gRPC (--protocol says otherwise)\n"
+    assert result.stderr.startswith(said)
     assert f"  sent to    {address}: " in result.stdout  # over HTTP it would have a path
 
 
@@ -856,11 +914,12 @@ def test_demo_sends_as_well_when_it_is_told_where_to(protocol: str) -> None:
     assert "Next, " not in result.stdout
 
 
-def test_demo_ends_as_replay_does_when_nobody_listens() -> None:
+def test_demo_ends_as_replay_does_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otel_agent_events.otlp.send.DEADLINE_UNKNOWN", 0.1)  # seconds, instead of 15
     result = run("demo", "--endpoint", f"127.0.0.1:{free_port()}")
 
     assert result.exit_code == 3
-    assert result.stderr == "note: --endpoint has no scheme; taken as http://, without encryption\n"
+    assert result.stderr.startswith("note: --endpoint has no scheme; taken as http://, without encryption\n")
     assert "nobody listens" in result.stdout
     assert lines_of(Path("demo.otlp.jsonl"))
 
@@ -982,28 +1041,92 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("where", ["platform", "destination"])
-def test_an_interrupt_ends_it_without_a_traceback_and_leaves_no_half_of_a_file(
-    platform: LoopbackPlatform, where: str
+ENDINGS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+
+
+@contextmanager
+def replaying(platform: LoopbackPlatform, url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a replay of two sessions, to a file and to a collector."""
+    sessions = "vectara:support/s1", "vectara:support/s2"
+    to = "--to", "file:out.jsonl", "--to", "otlp", "--endpoint", url
+    command = *MODULE, "replay", *sessions, "--base-url", platform.base_url, *to, *arguments
+    with interruptible(), started(*command, VECTARA_API_KEY=KEY) as process:
+        yield process
+
+
+def until(process: subprocess.Popen[str], happened: Callable[[], object]) -> None:
+    """Wait until something has happened, as long as the process runs."""
+    deadline = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+@ENDINGS
+def test_stopped_while_the_platform_is_silent_it_sends_nothing_of_that_session_and_the_same_command_goes_on(
+    platform: LoopbackPlatform, number: signal.Signals, code: int
 ) -> None:
     Path("out.jsonl").write_text("what was there", encoding="utf-8")
-    hanging = HttpReply(body=(b"\n\0",), pause=1) if where == "destination" else HttpReply()
-    if where == "platform":
-        platform.faults[EVENTS].append(Reply(delay=30))
-    with http_collector(hanging) as collector, interruptible():
-        command = *MODULE, "replay", "vectara:support/s1", "--base-url", platform.base_url
-        to = "--to", "file:out.jsonl", "--to", "otlp", "--endpoint", collector.url
-        with started(*command, *to, VECTARA_API_KEY=KEY) as process:
-            deadline = time.monotonic() + 20
-            while not (collector.requests if where == "destination" else f"GET {EVENTS}" in " ".join(platform.asked)):
-                assert time.monotonic() < deadline
-                assert process.poll() is None
-                time.sleep(0.01)
-            process.send_signal(signal.SIGINT)
+    platform.faults[EVENTS].append(Reply(delay=30))
+    with http_collector() as collector:
+        with replaying(platform, collector.url) as process:
+            until(process, lambda: f"GET {EVENTS}" in " ".join(platform.asked))
+            process.send_signal(number)
             stdout, stderr = process.communicate(timeout=20)
 
-    assert process.returncode in {1, 130}
-    assert stdout == ""
-    assert stderr.split() == ["Aborted!"]
-    assert files() == ["out.jsonl"]
-    assert Path("out.jsonl").read_text(encoding="utf-8") == "what was there"
+        assert process.returncode == code
+        assert "vectara:support/s1  0 events, 0 spans\n  error      stopped while it was read; nothing of it was sent\n" in (
+            stdout
+        )
+        assert "s2" not in stdout
+        assert stderr == "note: stopped after 1 of 2 sessions; the same command goes on from here\n"
+        assert collector.requests == []
+        assert files() == ["out.jsonl"]
+        assert Path("out.jsonl").read_text(encoding="utf-8") == "what was there"
+
+        with replaying(platform, collector.url) as process:
+            process.communicate(timeout=20)
+        assert process.returncode == 0
+    assert len(set(collector.ids)) == len(collector.ids) == 8
+
+
+@ENDINGS
+def test_stopped_while_the_destination_is_slow_it_waits_for_the_answer_and_nothing_is_sent_twice(
+    platform: LoopbackPlatform, number: signal.Signals, code: int
+) -> None:
+    with http_collector(HttpReply(delay=1)) as collector:
+        with replaying(platform, collector.url, "--json") as process:
+            until(process, lambda: collector.requests)
+            process.send_signal(number)
+            stdout, stderr = process.communicate(timeout=20)
+
+        report = json.loads(stdout)
+        assert (process.returncode, stderr) == (code, "")
+        assert report["stopped"] is True
+        assert report["totals"]["made"] == report["totals"]["acknowledged"] == 8
+        assert len(lines_of(Path("out.jsonl"))) == 8
+
+        with replaying(platform, collector.url) as process:
+            stdout, stderr = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert "unchanged" in stdout
+    assert len(set(collector.ids)) == len(collector.ids) == 8
+
+
+@ENDINGS
+def test_stopped_twice_it_sets_aside_what_the_destination_does_not_take_at_once(
+    platform: LoopbackPlatform, number: signal.Signals, code: int
+) -> None:
+    with http_collector(answer=lambda _: HttpReply(status=503)) as collector:
+        with replaying(platform, collector.url, "--set-aside", "left.jsonl") as process:
+            until(process, lambda: len(collector.requests) > 1)
+            for _ in range(2):
+                process.send_signal(number)
+                time.sleep(0.2)
+            stdout, stderr = process.communicate(timeout=4)
+
+    assert process.returncode == code
+    assert f"  sent to    {collector.url}: 0 of 4 spans acknowledged, 4 set aside\n" in stdout
+    assert "8 spans were set aside in left.jsonl; otel-agent-events send delivers them\n" in stderr
+    assert len(lines_of(Path("left.jsonl"))) == 8

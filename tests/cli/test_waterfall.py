@@ -14,7 +14,7 @@ from otel_agent_events.conventions.gen_ai import GenAI
 from otel_agent_events.spans import Identity, Resource, Span, SpanBuilder, View
 from otel_agent_events.times import MICROSECOND, MILLISECOND, SECOND
 from tests.events import agent, at, call, interrupt, note, result, session, sessions_of_events, thinking, user
-from tests.otlp.examples import any_span
+from tests.otlp.examples import any_span, encoded
 from tests.traces import DATA, trace_of
 
 if TYPE_CHECKING:
@@ -471,10 +471,10 @@ def test_a_terminal_draws_a_trace_when_it_is_complete_and_says_that_it_did() -> 
     terminal = Terminal(stream=stream)
     spans = of(user("1", 0), agent("2", 1))
 
-    terminal.submit(spans[:1])
-    terminal.submit(spans[1:])
+    terminal.submit(encoded(spans[:1]))
+    terminal.submit(encoded(spans[1:2], first=1))
     assert (stream.getvalue(), terminal.outcomes()) == ("", [])
-    terminal.flush()
+    terminal.submit(encoded(spans[2:], first=2))
 
     (outcome,) = terminal.outcomes()
     assert outcome.spans == tuple((each.trace_id, each.span_id) for each in spans)
@@ -487,13 +487,41 @@ def test_a_terminal_draws_a_trace_when_it_is_complete_and_says_that_it_did() -> 
     assert terminal.outcomes() == []
 
 
+def test_spans_of_two_owners_are_drawn_apart_though_they_come_in_turns() -> None:
+    stream = io.StringIO()
+    terminal = Terminal(stream=stream)
+    one, two = of(user("1", 0), agent("2", 1)), of(user("1", 0), agent("2", 1), note("3", 2))
+
+    terminal.submit(encoded(one[:2], owner="one"))
+    terminal.submit(encoded(two[:2], owner="two"))
+    terminal.submit(encoded(two[2:], owner="two", first=2))
+    terminal.submit(encoded(one[2:], owner="one", first=2))
+
+    assert [(each.owner, each.first, each.acknowledged) for each in terminal.outcomes()] == [
+        ("two", 0, len(two)),
+        ("one", 0, len(one)),
+    ]
+
+
+def test_a_trace_that_has_no_root_is_drawn_at_the_end() -> None:
+    stream = io.StringIO()
+    terminal = Terminal(stream=stream)
+    terminal.submit(encoded(of(user("1", 0), agent("2", 1))[:2]))
+    assert (stream.getvalue(), terminal.outcomes()) == ("", [])
+
+    terminal.flush()
+
+    (outcome,) = terminal.outcomes()
+    assert (outcome.acknowledged, stream.getvalue().count("  trace ")) == (2, 1)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1", "cp1252", "shift-jis", "ascii"])
 def test_a_terminal_of_any_encoding_is_drawn_in(encoding: str) -> None:
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding=encoding)
     terminal = Terminal(stream=stream, contents=True)
 
-    terminal.submit(of(user("1", 0, "日本語 Straße 🙂"), thinking("2", 0.000002), agent_name="日本"))
+    terminal.submit(encoded(of(user("1", 0, "日本語 Straße 🙂"), thinking("2", 0.000002), agent_name="日本")))
     terminal.close()
     stream.flush()
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from otel_agent_events.assemble import EventNode, Node, SessionNode, ToolNode, TurnNode, assemble
-from otel_agent_events.attributes import Json
+from otel_agent_events.attributes import Finisher
 from otel_agent_events.conventions import CONVENTIONS, Labels
 from otel_agent_events.conventions.gen_ai import GenAI
 from otel_agent_events.errors import UsageError
@@ -44,11 +45,13 @@ def with_operation(label: Labels, node: Node) -> Labels:
 
 
 def told(label: Labels) -> dict[str, Any]:
-    return {
-        name: value.value if isinstance(value, Json) else value
-        for name, value in label.attributes.items()
-        if value is not None
-    }
+    """Give the attributes as they leave: JSON as its text."""
+    return dict(Finisher(sys.maxsize).attributes(label.attributes))
+
+
+def text(value: Any) -> str:
+    """Give the JSON text of a value."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def message(*parts: Part) -> dict[str, Any]:
@@ -65,8 +68,8 @@ def test_a_session_is_invoke_agent_with_its_first_and_last_message() -> None:
         "gen_ai.agent.id": "support",
         "gen_ai.provider.name": "vectara",
         "gen_ai.request.model": "gpt-4o",
-        "gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "a"}]}],
-        "gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "text", "content": "b"}]}],
+        "gen_ai.input.messages": text([{"role": "user", "parts": [{"type": "text", "content": "a"}]}]),
+        "gen_ai.output.messages": text([{"role": "assistant", "parts": [{"type": "text", "content": "b"}]}]),
     }
 
 
@@ -93,9 +96,9 @@ def test_thinking_is_a_reasoning_part_and_thinking_without_text_has_none() -> No
     told_, silent, *_ = labels(thinking("1", 0, "hm"), thinking("2", 1, None))
 
     assert told_.name == "thinking"
-    assert told(told_)["gen_ai.output.messages"] == [
-        {"role": "assistant", "parts": [{"type": "reasoning", "content": "hm"}]}
-    ]
+    assert told(told_)["gen_ai.output.messages"] == text(
+        [{"role": "assistant", "parts": [{"type": "reasoning", "content": "hm"}]}]
+    )
     assert told(silent) == {"gen_ai.operation.name": "thinking"}
 
 
@@ -110,8 +113,8 @@ def test_a_call_and_its_result_are_execute_tool() -> None:
         "gen_ai.tool.name": "search",
         "gen_ai.tool.call.id": "c",
         "gen_ai.tool.type": "function",
-        "gen_ai.tool.call.arguments": arguments,
-        "gen_ai.tool.call.result": answer,
+        "gen_ai.tool.call.arguments": text(arguments),
+        "gen_ai.tool.call.result": text(answer),
     }
 
 
@@ -119,7 +122,7 @@ def test_the_result_of_a_failed_call_is_no_tool_call_result() -> None:
     pair, *_ = labels(call("1", 0), result("2", 1, result={"error": "no"}, failed=True))
 
     assert "gen_ai.tool.call.result" not in pair.attributes
-    assert told(pair)["otel_agent_events.tool.error"] == {"error": "no"}
+    assert told(pair)["otel_agent_events.tool.error"] == text({"error": "no"})
 
 
 def test_arguments_and_results_that_are_text_stay_text() -> None:
@@ -158,6 +161,7 @@ def test_a_note_has_its_own_name_and_no_tool_name() -> None:
     ("part", "written"),
     [
         (Text(text="a"), {"type": "text", "content": "a"}),
+        (Text(text='"\\ \n\x00\x7f é\u2028 🎈'), {"type": "text", "content": '"\\ \n\x00\x7f é\u2028 🎈'}),
         (Structured(content={"ä": [1]}), {"type": "text", "content": '{"ä": [1]}'}),
         (Skill(name="refunds"), {"type": "skill", "skill_name": "refunds"}),
         (
@@ -176,7 +180,7 @@ def test_a_note_has_its_own_name_and_no_tool_name() -> None:
     ],
 )
 def test_parts_are_written_as_the_message_schema_has_them(part: Part, written: dict[str, Any]) -> None:
-    assert message(part)["gen_ai.input.messages"] == [{"role": "user", "parts": [written]}]
+    assert message(part)["gen_ai.input.messages"] == text([{"role": "user", "parts": [written]}])
 
 
 def test_a_message_of_which_nothing_is_left_is_left_out() -> None:

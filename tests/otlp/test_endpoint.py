@@ -48,9 +48,9 @@ def test_what_connects_and_what_writes_are_destinations(tmp_path: Any) -> None:
         FileDestination(tmp_path / "spans.jsonl"),
     ]
 
+    assert [destination.failure for destination in destinations] == [None, None]
     for destination in destinations:
         destination.abandon()
-        assert destination.failure is None
 
 
 def test_a_name_has_neither_user_nor_password_nor_query() -> None:

@@ -9,6 +9,7 @@ import resource
 import signal
 import stat
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,12 +21,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from otel_agent_events.errors import DestinationError, UsageError
 from otel_agent_events.otlp.encode import request as encode
 from otel_agent_events.otlp.file import ConsoleDestination, FileDestination, LineWriter
-from tests.otlp.examples import OTHER_RESOURCE, any_span, ids, span, spans
+from tests.otlp.examples import OTHER_RESOURCE, any_span, encoded, ids, span, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from otel_agent_events.otlp import Encoded
     from otel_agent_events.spans import Span
 
 
@@ -76,6 +78,10 @@ def from_json(line: str) -> ExportTraceServiceRequest:
     return json_format.ParseDict(told, ExportTraceServiceRequest())
 
 
+def nothing() -> Encoded:
+    return replace(encoded(spans(1)), spans=[], bodies=[])
+
+
 def read(path: Path) -> list[tuple[bytes, bytes]]:
     return [ids_of(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -93,11 +99,11 @@ def test_a_file_is_replaced_on_close_and_not_before(tmp_path: Path) -> None:
     path.write_text("what was there before", encoding="utf-8")
     destination = FileDestination(path)
 
-    destination.submit(spans(2))
+    destination.submit(encoded(spans(2)))
     destination.flush()
     assert path.read_text(encoding="utf-8") == "what was there before"
 
-    destination.submit([span(3)])
+    destination.submit(encoded([span(3)]))
     destination.close()
     assert read(path) == ids(spans(3))
     assert list(tmp_path.iterdir()) == [path]
@@ -112,7 +118,7 @@ def test_a_file_is_replaced_on_close_and_not_before(tmp_path: Path) -> None:
 def test_closing_twice_and_abandoning_afterwards_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "spans.jsonl"
     destination = FileDestination(path)
-    destination.submit(spans(1))
+    destination.submit(encoded(spans(1)))
     destination.close()
 
     destination.close()
@@ -124,10 +130,10 @@ def test_closing_twice_and_abandoning_afterwards_changes_nothing(tmp_path: Path)
 def test_how_spans_are_submitted_does_not_change_the_bytes(tmp_path: Path) -> None:
     one, many = FileDestination(tmp_path / "one"), FileDestination(tmp_path / "many")
 
-    one.submit(spans(3))
+    one.submit(encoded(spans(3)))
     for each in spans(3):
-        many.submit([each])
-        many.submit([])
+        many.submit(encoded([each]))
+        many.submit(nothing())
         many.flush()
     one.close()
     many.close()
@@ -161,7 +167,7 @@ def test_an_unbuffered_console_is_written_to_the_end(tmp_path: Path) -> None:
 
     with Short(tmp_path / "out", "w") as raw:
         destination = ConsoleDestination(io.TextIOWrapper(raw, encoding="utf-8", write_through=True))
-        destination.submit(spans(2))
+        destination.submit(encoded(spans(2)))
 
     assert destination.outcomes()[0].acknowledged == 2
     assert len((tmp_path / "out").read_text(encoding="utf-8").splitlines()) == 2
@@ -177,7 +183,7 @@ def test_abandoning_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> N
     kept.write_text("before", encoding="utf-8")
     for path in (kept, tmp_path / "new.jsonl"):
         destination = FileDestination(path)
-        destination.submit(spans(1))
+        destination.submit(encoded(spans(1)))
         destination.abandon()
 
     assert list(tmp_path.iterdir()) == [kept]
@@ -196,7 +202,7 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real" / "spans.jsonl")
     destination = FileDestination(tmp_path / "link")
-    destination.submit(spans(1))
+    destination.submit(encoded(spans(1)))
     destination.close()
 
     assert (tmp_path / "link").is_symlink()
@@ -206,7 +212,7 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
 def test_a_file_whose_name_is_as_long_as_a_name_may_be(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 255)
     destination = FileDestination(path)
-    destination.submit(spans(1))
+    destination.submit(encoded(spans(1)))
     destination.close()
 
     assert path.exists()
@@ -249,11 +255,11 @@ def test_on_a_full_disk_what_was_written_whole_stays_and_the_rest_is_lost(tmp_pa
     path = tmp_path / "spans.jsonl"
     destination = FileDestination(path)
     with room_for(1000):
-        destination.submit(spans(1))
-        destination.submit([span(2), span(3, content="x" * 2000)])
+        destination.submit(encoded(spans(1)))
+        destination.submit(encoded([span(2), span(3, content="x" * 2000)]))
     assert isinstance(destination.failure, DestinationError)
     assert str(destination.failure) == f"file:{path} cannot be written any further: {os.strerror(errno.EFBIG)}"
-    destination.submit([span(4)])  # there is room again, and yet
+    destination.submit(encoded([span(4)]))  # there is room again, and yet
     destination.close()
 
     assert read(path) == ids([span(1)])
@@ -267,7 +273,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_the_old_file(tmp_path: Path) 
     path.write_text("before", encoding="utf-8")
     destination = FileDestination(path)
     with room_for(10):
-        destination.submit(spans(1))
+        destination.submit(encoded(spans(1)))
     destination.close()
 
     assert path.read_text(encoding="utf-8") == "before"
@@ -277,7 +283,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_the_old_file(tmp_path: Path) 
 def test_a_file_that_cannot_be_put_in_place_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "spans.jsonl"
     destination = FileDestination(path)
-    destination.submit(spans(1))
+    destination.submit(encoded(spans(1)))
     (path / "in the way").mkdir(parents=True)
 
     with pytest.raises(DestinationError, match="cannot be put in place") as raised:
@@ -294,8 +300,8 @@ def test_the_console_gets_the_same_lines_as_a_file(tmp_path: Path) -> None:
     stream = io.StringIO()
     console, file = ConsoleDestination(stream), FileDestination(tmp_path / "spans.jsonl")
     for destination in (console, file):
-        destination.submit(spans(2))
-        destination.submit([])
+        destination.submit(encoded(spans(2)))
+        destination.submit(nothing())
         destination.flush()
         destination.close()
         destination.abandon()
@@ -311,7 +317,7 @@ def test_a_console_that_cannot_hold_a_character_gets_it_escaped() -> None:
     stream = io.TextIOWrapper(raw, encoding="ascii")
     console = ConsoleDestination(stream)
 
-    console.submit(sent)
+    console.submit(encoded(sent))
 
     lines = raw.getvalue().decode("ascii").splitlines()
     assert [from_json(line) for line in lines] == [
@@ -327,8 +333,8 @@ def test_a_pipe_that_nobody_reads_is_a_failure_and_no_traceback() -> None:
     stream = os.fdopen(writing, "w", encoding="utf-8")
     console = ConsoleDestination(stream)
 
-    console.submit(spans(2))
-    console.submit([span(3)])
+    console.submit(encoded(spans(2)))
+    console.submit(encoded([span(3)]))
 
     assert str(console.failure) == "nobody reads the console's output any more"
     assert [(each.acknowledged, each.lost, each.message) for each in console.outcomes()] == [
@@ -344,6 +350,6 @@ def test_a_stream_that_is_closed_is_a_failure() -> None:
     stream.close()
     console = ConsoleDestination(stream)
 
-    console.submit(spans(1))
+    console.submit(encoded(spans(1)))
 
     assert str(console.failure) == "the console cannot be written: I/O operation on closed file"

@@ -1,184 +1,33 @@
-"""Lines of OTLP JSON and the bytes of OTLP: one into the other and back, for any spans.
-
-A line that is written holds one span, and looks as a file destination writes it. A line that is read may be any
-`TracesData` or `ExportTraceServiceRequest`: of several resources, scopes and spans, its names in lowerCamelCase or as
-in the protocol, its integers numbers or texts, its enumerations numbers or names. Names that nobody knows are ignored.
-
-What OTLP has is taken from the protocol's own classes, so that nothing of it is forgotten here.
-"""
+"""Lines of OTLP JSON to the bytes of spans."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
-import math
-import re
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
-from pydantic_core import to_json
 
 from otel_agent_events.errors import ReadError
 from otel_agent_events.otlp import Head
+from otel_agent_events.otlp.encode import varint
+from otel_agent_events.otlp.lines.fields import ID_BYTES, MOST_HEADS, is_repeated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
 
-_MOST_HEADS = 1024
 _MOST_EXACT = 2**53  # above it a JSON number with an exponent may have been rounded
 _MOST_DIGITS = 20  # no integer of OTLP has more, and one with an exponent may be endless
 _MOST_DEPTH = 90  # of messages within a span: protobuf reads a hundred, with those around it
 _PAIR = 2  # a key and a value
 _SPANS_TAG = b"\x12"  # field 2 of ScopeSpans, with a length
-
-_IDS = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
-"""Bytes of the ids: in JSON they are in hex, and all other bytes in base64."""
-
-_UNSEEN = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-
-
-# --- bytes to lines -----------------------------------------------------------------------------------
-
-
-def written(head: Head, bodies: Sequence[bytes]) -> Iterator[str]:
-    """Write spans as lines of OTLP JSON, each with its line feed.
-
-    Args:
-        head: what stands around them in a request.
-        bodies: of each span the field `spans` of a `ScopeSpans`, with its tag and length.
-
-    Raises:
-        ReadError: the bytes are no OTLP.
-    """
-    try:
-        before, after = _around(head)
-        for body in bodies:
-            for span in ScopeSpans.FromString(body).spans:
-                line = f"{before}{_spelled(_span(span))}{after}"
-                if not line.isascii():
-                    # JSON may hold these as they are, but they break lines, or a terminal obeys them.
-                    line = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-                yield line
-    except DecodeError as error:
-        raise ReadError(f"a span cannot be written as JSON: its bytes are no OTLP ({error})") from error
-
-
-def _spelled(told: Mapping[str, Any]) -> str:
-    # The quick writer gives the same text as Python's own, but for floats that have an exponent.
-    text = to_json(told).decode()
-    return _dumps(told) if '"doubleValue"' in text else text
-
-
-@lru_cache(maxsize=_MOST_HEADS)
-def _around(head: Head) -> tuple[str, str]:
-    """Give what stands before and behind a span in its line."""
-    resource_spans = ResourceSpans.FromString(head.resource + head.resource_end)
-    scope_spans = ScopeSpans.FromString(head.scope + head.scope_end)
-    resource = f'"resource":{_dumps(_told(resource_spans.resource))},' if resource_spans.HasField("resource") else ""
-    scope = f'"scope":{_dumps(_told(scope_spans.scope))},' if scope_spans.HasField("scope") else ""
-    before = f'{{"resourceSpans":[{{{resource}"scopeSpans":[{{{scope}"spans":['
-    return before, f"]{_schema(scope_spans.schema_url)}}}]{_schema(resource_spans.schema_url)}}}]}}\n"
-
-
-def _schema(url: str) -> str:
-    return f',"schemaUrl":{_dumps(url)}' if url else ""
-
-
-def _span(span: Span) -> dict[str, Any]:
-    told: dict[str, Any] = {"traceId": span.trace_id.hex(), "spanId": span.span_id.hex()}
-    if span.trace_state:
-        told["traceState"] = span.trace_state
-    if span.parent_span_id:
-        told["parentSpanId"] = span.parent_span_id.hex()
-    if span.flags:
-        told["flags"] = span.flags
-    told["name"] = span.name
-    # These are told even when they are 0, as every exporter does.
-    told["kind"] = span.kind
-    told["startTimeUnixNano"] = str(span.start_time_unix_nano)
-    told["endTimeUnixNano"] = str(span.end_time_unix_nano)
-    return told | _told(span)
-
-
-def _told(message: Message) -> dict[str, Any]:
-    """Give everything that is set in a message, by the names of OTLP JSON, in the order of the protocol."""
-    names = _writers(message.DESCRIPTOR)
-    told = {}
-    for field, each in message.ListFields():
-        name, write = names[field.number]
-        told[name] = write(each)
-    return told
-
-
-def _value(value: AnyValue) -> dict[str, Any]:
-    # Nearly every value of a span is a text, and most of the others are integers.
-    match value.WhichOneof("value"):
-        case "string_value":
-            return {"stringValue": value.string_value}
-        case "int_value":
-            return {"intValue": str(value.int_value)}
-        case "bool_value":
-            return {"boolValue": value.bool_value}
-        case "array_value":
-            return {"arrayValue": {"values": [_value(each) for each in value.array_value.values]}}
-        case _:
-            return _told(value)
-
-
-def _pairs(pairs: Sequence[KeyValue]) -> list[dict[str, Any]]:
-    return [{"key": pair.key, "value": _value(pair.value)} if pair.key else _told(pair) for pair in pairs]
-
-
-def _double(value: float) -> float | str:
-    """Give a number, or the text that stands for what JSON has no number for."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-@cache
-def _writers(descriptor: Descriptor) -> dict[int, tuple[str, Callable[[Any], Any]]]:
-    """Give the JSON name of each field of a message, by its number, and what writes its value."""
-    return {field.number: (field.json_name, _writer(field)) for field in descriptor.fields}
-
-
-def _writer(field: FieldDescriptor) -> Callable[[Any], Any]:
-    if field.message_type is KeyValue.DESCRIPTOR:
-        return _pairs
-    write = _one_writer(field)
-    return (lambda values: [write(each) for each in values]) if _is_repeated(field) else write
-
-
-def _one_writer(field: FieldDescriptor) -> Callable[[Any], Any]:
-    match field.cpp_type:
-        case field.CPPTYPE_MESSAGE:
-            return _value if field.message_type is AnyValue.DESCRIPTOR else _told
-        case field.CPPTYPE_INT64 | field.CPPTYPE_UINT64:
-            return str
-        case field.CPPTYPE_DOUBLE:
-            return _double
-        case field.CPPTYPE_STRING if field.type == field.TYPE_BYTES:
-            return bytes.hex if field.name in _IDS else lambda content: base64.b64encode(content).decode()
-        case _:
-            return lambda each: each
-
-
-def _is_repeated(field: FieldDescriptor) -> bool:
-    # Old releases of protobuf know `label` only, and new ones warn of it.
-    return bool(field.default_value == [])
-
-
-# --- lines to bytes -----------------------------------------------------------------------------------
 
 
 def read(line: bytes) -> list[tuple[Head, list[bytes]]]:
@@ -254,7 +103,7 @@ class _Around:
         return hash(self._spelled)
 
 
-@lru_cache(maxsize=_MOST_HEADS)
+@lru_cache(maxsize=MOST_HEADS)
 def _head(around: _Around) -> Head:
     resource_spans, scope_spans = ResourceSpans(), ScopeSpans()
     _fill(resource_spans, around.resource)
@@ -273,7 +122,7 @@ def _ends(around: ResourceSpans | ScopeSpans, name: str) -> tuple[bytes, bytes]:
     return begin.SerializeToString(deterministic=True), end.SerializeToString()
 
 
-@lru_cache(maxsize=_MOST_HEADS)
+@lru_cache(maxsize=MOST_HEADS)
 def _known(resource: bytes, resource_end: bytes, scope: bytes, scope_end: bytes) -> Head:
     return Head(resource, scope, scope_end, resource_end)
 
@@ -284,12 +133,7 @@ def _body(told: Any) -> bytes:
     if not span.trace_id or not span.span_id:
         raise ReadError("a span has no traceId or no spanId")
     content = span.SerializeToString(deterministic=True)
-    length, prefix = len(content), bytearray(_SPANS_TAG)
-    while length > 0x7F:  # noqa: PLR2004 - seven bits a byte
-        prefix.append(length & 0x7F | 0x80)
-        length >>= 7
-    prefix.append(length)
-    return bytes(prefix) + content
+    return b"".join((_SPANS_TAG, varint(len(content)), content))
 
 
 class _Field(NamedTuple):
@@ -315,7 +159,7 @@ def _fields(descriptor: Descriptor) -> dict[str, _Field]:
             {} if each.enum_type is None else {name: one.number for name, one in each.enum_type.values_by_name.items()}
         )
         field = _Field(
-            each.name, each.json_name, _reader(each), _is_repeated(each), enum, each.message_type is KeyValue.DESCRIPTOR
+            each.name, each.json_name, _reader(each), is_repeated(each), enum, each.message_type is KeyValue.DESCRIPTOR
         )
         fields[each.name] = fields[each.json_name] = field
     return fields
@@ -373,7 +217,7 @@ def _reader(field: FieldDescriptor) -> Callable[[Any, _Field], Any] | None:
         case field.CPPTYPE_STRING:
             if field.type != field.TYPE_BYTES:
                 return _text
-            return _id if field.name in _IDS else _bytes
+            return _id if field.name in ID_BYTES else _bytes
         case field.CPPTYPE_DOUBLE:
             return _number
         case field.CPPTYPE_BOOL:
@@ -403,7 +247,7 @@ def _text(told: Any, field: _Field) -> str:
 
 
 def _id(told: Any, field: _Field) -> bytes:
-    size = _IDS[field.name]
+    size = ID_BYTES[field.name]
     try:
         content = bytes.fromhex(told)
     except (TypeError, ValueError):
