@@ -10,7 +10,7 @@ The length limit is part of the policy, and is applied where an attribute gets i
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias, assert_never, get_args
+from typing import Any, Literal, TypeAlias, assert_never, get_args
 
 from otel_agent_events.events import (
     AgentMessage,
@@ -81,26 +81,31 @@ class Policy:
 
     def _scrubbed(self, event: Event) -> Event:
         scrub = self.scrubber.value
-        told = {"remainder": scrub(event.remainder), "details": scrub(event.details)}
+        told: dict[str, Any] = {"remainder": event.remainder, "details": event.details}
         match event:
             case UserMessage() | AgentMessage():
-                return replace(event, **told, parts=tuple(self._scrubbed_part(part) for part in event.parts))
+                parts = tuple(map(self._scrubbed_part, event.parts))
+                if any(kept is not part for kept, part in zip(parts, event.parts, strict=True)):
+                    event = replace(event, parts=parts)
             case Thinking():
-                text = event.text
-                return replace(event, **told, text=None if text is None else self.scrubber.text(text))
+                told["text"] = event.text
             case ToolCall():
-                return replace(event, **told, arguments=scrub(event.arguments))
+                told["arguments"] = event.arguments
             case ToolResult():
-                return replace(event, **told, result=scrub(event.result))
+                told["result"] = event.result
             case Note():
-                return replace(event, **told, attributes=scrub(event.attributes), content=scrub(event.content))
+                told |= {"attributes": event.attributes, "content": event.content}
             case _:
                 assert_never(event)
+        # Most events hold no secret, and to copy one takes as long as to look it through.
+        changed = {name: kept for name, each in told.items() if each and (kept := scrub(each)) is not each}
+        return replace(event, **changed) if changed else event
 
     def _scrubbed_part(self, part: Part) -> Part:
         match part:
             case Text():
-                return Text(text=self.scrubber.text(part.text))
+                text = self.scrubber.text(part.text)
+                return part if text is part.text else Text(text=text)
             case Structured():
                 return replace(part, content=self.scrubber.value(part.content))
             case File():

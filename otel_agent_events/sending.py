@@ -7,78 +7,43 @@ who is killed on the way sends at worst again what was in flight. What it did no
 from __future__ import annotations
 
 import errno
-import gzip
-import hashlib
 import os
 import stat
 import sys
 import threading
 import time
-import zlib
-from bisect import bisect_right
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import IO, TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from otel_agent_events.errors import ReadError, UnreachableError, UsageError
-from otel_agent_events.messages import MOST_TOLD, one_line
+from otel_agent_events.ledger import holds, size
+from otel_agent_events.marks import Book, Entry, FileError, FileReport, Mark, lock
 from otel_agent_events.otlp import connect
+from otel_agent_events.otlp.aside import AsideFile, default_path
+from otel_agent_events.otlp.lines import files as linefiles
 from otel_agent_events.otlp.lines import read
 from otel_agent_events.report import Counts
 from otel_agent_events.settings import Settings
-
-if sys.platform != "win32":
-    import fcntl
+from otel_agent_events.stopping import Stop, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
-    from otel_agent_events.otlp import Aside, Head, Outcome
+    from otel_agent_events.otlp import Aside, Head
+    from otel_agent_events.otlp.lines.files import Line
     from otel_agent_events.otlp.send import Sender
+
+__all__ = ["STANDARD_INPUT", "FileReport", "SendReport", "send"]
 
 STANDARD_INPUT = "-"
 
 _EVERY = 0.2  # seconds between two looks at what was answered
-_MOST_LINE = 64 << 20  # bytes; a collector's longest lines have a few MB
 _MOST_SPANS = 256  # that are handed over at once
 _MOST_BYTES = 256 << 10
-_DIGESTED = 64 << 10  # of the beginning of a file, by which it is known again
-_CHUNK = 1 << 20
-_GZIP = b"\x1f\x8b"
-
-_MODEL = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileReport(Counts):
-    """What became of the spans of one file, in this run. `set_aside` are those that stay in it for another run.
-
-    Attributes:
-        file: as it was named.
-        destination: its name.
-        acknowledged_before, rejected_before: in runs before this one.
-        flawed: how many lines are no OTLP; they were skipped.
-        finished: nothing is left in the file that could be sent.
-        messages: what the destination said, and of the first flawed lines what is wrong with them.
-        error: why the file was not sent, or not to its end.
-    """
-
-    file: str
-    destination: str
-    acknowledged_before: int = 0
-    rejected_before: int = 0
-    flawed: int = 0
-    finished: bool = False
-    messages: tuple[str, ...] = ()
-    error: str | None = None
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether every span of the file was acknowledged, now or before."""
-        return self.finished and self.arrived and self.error is None and not (self.rejected_before or self.flawed)
 
 
 class SendReport(BaseModel):
@@ -86,17 +51,19 @@ class SendReport(BaseModel):
 
     Attributes:
         unreachable: the destination, when it did not answer at all.
+        set_aside: the file that took what was not taken of standard input, if there was anything.
+        stopped: whether it was stopped before it was through.
         notes: what concerns all files: how options and variables were understood.
-        interrupted: it was stopped by Ctrl-C.
         seconds: how long it took.
     """
 
-    model_config = _MODEL
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     files: tuple[FileReport, ...]
     unreachable: tuple[str, ...] = ()
+    set_aside: str | None = None
+    stopped: bool = False
     notes: tuple[str, ...] = ()
-    interrupted: bool = False
     seconds: float
 
     @computed_field  # type: ignore[prop-decorator]
@@ -107,8 +74,8 @@ class SendReport(BaseModel):
 
     @property
     def exit_code(self) -> int:
-        """0: all acknowledged, now or before. 1: something was not. 3: no answer at all. 130: interrupted."""
-        if self.interrupted:
+        """0: all acknowledged, now or before. 1: something was not. 3: no answer at all. 130: stopped."""
+        if self.stopped:
             return 130
         if self.unreachable:
             return 3
@@ -124,8 +91,9 @@ def send(
     timeout: float | None = None,
     deadline: float | None = None,
     again: bool = False,
-    set_aside: Aside | None = None,
+    set_aside: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
+    stop: Stop | None = None,
     told: Callable[[FileReport], None] | None = None,
     noted: Callable[[str], None] | None = None,
 ) -> SendReport:
@@ -141,8 +109,10 @@ def send(
         timeout: seconds to wait for one answer.
         deadline: seconds for which a batch is tried.
         again: send also what this destination has answered before.
-        set_aside: keeps what was not taken of standard input; without it that is lost.
+        set_aside: the file that takes what is not taken of standard input and pipes, which cannot be read again;
+            without it one in the user's state folder.
         environ: instead of the environment of this process.
+        stop: asks the run to stop, from a signal or another thread.
         told: is called with each file's report as soon as it is known.
         noted: is called with each line that concerns all files.
 
@@ -156,21 +126,27 @@ def send(
     settings = Settings.here() if environ is None else Settings(environ)
     if settings.disabled:
         raise UsageError("OTEL_SDK_DISABLED is true, so nothing was sent; unset it to send")
-    target, notes = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
-    wanted = [Path(file) for file in files]
-    _check(wanted)
-    for file in [each for each in wanted if _is_mark(each)]:
-        wanted.remove(file)
-        notes.append(f"{file} says what of the file beside it was sent, and holds no spans: it was passed over")
-    for note in notes:
-        (noted or _ignore)(note)
+    target, said = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
+    wanted, passed_over = _named(files, set_aside)
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        notes.append(line)
+        (noted or _ignore)(line)
+
+    for line in (*said, *passed_over):
+        note(line)
+    stop = stop or Stop()
+    aside = _aside(set_aside, settings, target.name)
     kept = _Kept()
-    delivery = _Delivery(connect(target, deadline=deadline, aside=kept))
+    delivery = _Delivery(connect(target, deadline=deadline, aside=kept), stop)
     reports: list[FileReport] = []
-    with delivery:
+    with delivery, stop.hurrying(delivery.sender.stop):
         for file in wanted:
+            if stop.asked:
+                break
             name = os.fspath(file)
-            kept.aside = (set_aside or _Nowhere()) if _is_stream(file) else None
+            kept.aside = (aside or _Nowhere()) if _is_stream(file) else None
             kept.name = name if kept.aside is None else kept.aside.name
             if delivery.sender.failure is not None:
                 why = f"not tried: {delivery.sender.name} takes nothing more"
@@ -179,22 +155,35 @@ def send(
                 report = _send_one(file, delivery, again=again)
             reports.append(report)
             (told or _ignore)(report)
-            if delivery.interrupted:
-                break
+    left = aside.name if aside is not None and aside.count else None
+    if left is not None:
+        note(f"{aside.count if aside else 0} spans were set aside in {left}; otel-agent-events send delivers them")
+    if stop.asked:
+        note(_how_far(reports, wanted))
     return SendReport(
         files=tuple(reports),
         unreachable=delivery.unreachable,
+        set_aside=left,
+        stopped=stop.asked,
         notes=tuple(notes),
-        interrupted=delivery.interrupted,
         seconds=round(time.monotonic() - began, 3),
     )
 
 
+def _aside(path: str | Path | None, settings: Settings, destination: str) -> AsideFile | None:
+    """Give the file for what cannot be delivered; None when nobody says where the user's own folder is."""
+    if path is not None:
+        return AsideFile(path)
+    folder = settings.state_folder
+    return None if folder is None else AsideFile(default_path(folder, destination))
+
+
+def _how_far(reports: Sequence[FileReport], wanted: Sequence[Path]) -> str:
+    told = f"stopped after {sum(report.finished for report in reports)} of {len(wanted)} files"
+    return told if any(map(_is_stream, wanted)) else f"{told}; the same command goes on from here"
+
+
 # --- one file -----------------------------------------------------------------------------------------
-
-
-class _FileError(Exception):
-    """A file cannot be sent, or not to its end. The others go on."""
 
 
 def _send_one(path: Path, delivery: _Delivery, *, again: bool) -> FileReport:
@@ -202,10 +191,12 @@ def _send_one(path: Path, delivery: _Delivery, *, again: bool) -> FileReport:
     destination = delivery.sender.name
     with ExitStack() as stack:
         try:
-            file, mark = _opened(path, stack, destination, again=again)
-        except _FileError as error:
+            file, mark = _opened(path, stack, delivery, again=again)
+        except FileError as error:
             return FileReport(file=os.fspath(path), destination=destination, error=str(error))
-        book = _Book(mark)
+        except Stopped:
+            return FileReport(file=os.fspath(path), destination=destination, error="stopped before it was read")
+        book = Book(mark)
         if mark is not None and mark.sent.finished == mark.size():
             book.said.add(
                 f"{path} was sent to {destination} already: --again sends all of it again, and so does `send` when "
@@ -215,16 +206,17 @@ def _send_one(path: Path, delivery: _Delivery, *, again: bool) -> FileReport:
         ended, errors = False, []
         try:
             with delivery.of(book):
-                ended = _hand_over(file, book, delivery.sender, at_once=mark is None)
-        except _FileError as raised:
+                ended = _hand_over(file, book, delivery, at_once=mark is None)
+        except ReadError as raised:
             errors.append(str(raised))
         finished = book.close(ended=ended)
         failure = delivery.sender.failure
         stays = (
             "" if mark is None else f"; what was not acknowledged stays in {path}: the same command goes on from there"
         )
-        if delivery.interrupted:
-            errors.append(f"interrupted{stays}")
+        if delivery.stop.asked and not finished:
+            unread = "; what was not read of it was not sent" if mark is None and not ended else ""
+            errors.append(f"stopped{stays}{unread}")
         elif failure is not None:
             book.said.discard(str(failure))
             errors.append(f"{failure}{stays}")
@@ -233,44 +225,46 @@ def _send_one(path: Path, delivery: _Delivery, *, again: bool) -> FileReport:
         return book.report(path, destination, "; ".join(errors) or None, finished=finished)
 
 
-def _hand_over(file: IO[bytes], book: _Book, sender: Sender, *, at_once: bool) -> bool:
-    """Hand the spans of a file over until it ends, or the destination takes nothing more; say whether it ended."""
+def _hand_over(file: IO[bytes], book: Book, delivery: _Delivery, *, at_once: bool) -> bool:
+    """Hand the spans of a file over until it ends, or the destination takes nothing more, or somebody asks to stop.
+
+    Returns:
+        Whether it ended.
+    """
+    sender = delivery.sender
     group = _Group(sender, book, most=1 if at_once else _MOST_SPANS)
-    for line in _lines(file, book.settled.copy()):
-        if sender.failure is not None:
-            return False
-        if line.content is None:
-            book.flaw(f"line {line.number}: it has more than {_MOST_LINE >> 20} MiB")
-            continue
-        if not line.content.strip():
-            book.pass_over(line)
-            continue
-        try:
-            groups = read(line.content)
-        except ReadError as error:
-            book.flaw(f"line {line.number}: {error}")
-            continue
-        if groups:
-            group.add(line, groups)
-        else:
-            book.pass_over(line)
+    try:
+        for line in delivery.stop.reading(linefiles.numbered(file, book.settled)):
+            if sender.failure is not None:
+                return False
+            _take(line, book, group)
+    except Stopped:
+        group.put()
+        return False
     group.put()
     return True
 
 
-class _Line(NamedTuple):
-    """A line, and the bytes of the file where it begins and ends. `content` is None for one that is too long."""
-
-    number: int
-    begin: int
-    end: int
-    content: bytes | None
+def _take(line: Line, book: Book, group: _Group) -> None:
+    """Take the spans of a line, or note why there are none."""
+    if line.content is None:
+        book.flaw(f"line {line.number}: it has more than {linefiles.MOST_LINE >> 20} MiB")
+        return
+    try:
+        groups = read(line.content) if line.content.strip() else []
+    except ReadError as error:
+        book.flaw(f"line {line.number}: {error}")
+        return
+    if groups:
+        group.add(line, groups)
+    else:
+        book.pass_over(line)
 
 
 class _Group:
     """Spans with one head that stand one after the other, to be handed over at once."""
 
-    def __init__(self, sender: Sender, book: _Book, most: int) -> None:
+    def __init__(self, sender: Sender, book: Book, most: int) -> None:
         self._sender = sender
         self._book = book
         self._most = most
@@ -279,18 +273,17 @@ class _Group:
         self._size = 0
         self._first = 0
 
-    def add(self, line: _Line, groups: Sequence[tuple[Head, list[bytes]]]) -> None:
+    def add(self, line: Line, groups: Sequence[tuple[Head, list[bytes]]]) -> None:
         """Take the spans of a line, but for those that were answered before."""
         settled = self._book.answered_within(line)
         at = 0
-        entry = _Entry(line.begin, line.end, left=sum(len(bodies) for _, bodies in groups))
-        entry.left -= settled.size
+        entry = Entry(line.begin, line.end, left=sum(len(bodies) for _, bodies in groups) - size(settled))
         for head, bodies in groups:
             if head is not self._head:
                 self.put()
                 self._head = head
             for body in bodies:
-                if settled.end_of(at) is None:
+                if not holds(settled, at):
                     number = self._book.expect(entry, at)
                     self._first = self._first if self._bodies else number
                     self._bodies.append(body)
@@ -306,389 +299,22 @@ class _Group:
             self._sender.put(self._head, bodies, owner=self._book.owner, first=self._first)
 
 
-def _lines(file: IO[bytes], settled: _Ranges) -> Iterator[_Line]:
-    """Read the lines of a file that are not settled, each with its place."""
-    at = number = 0
-    try:
-        while True:
-            end = settled.end_of(at)
-            if end is not None:
-                number += _skip(file, end - at)
-                at = end
-                continue
-            content: bytes | None = file.readline(_MOST_LINE)
-            if not content:
-                return
-            begin, at, number = at, at + len(content), number + 1
-            rest = content
-            while len(rest) == _MOST_LINE and not rest.endswith(b"\n"):
-                rest, content = file.readline(_MOST_LINE), None
-                at += len(rest)
-            yield _Line(number, begin, at, content)
-    except (OSError, EOFError, zlib.error) as error:
-        words = (isinstance(error, OSError) and error.strerror) or one_line(str(error))
-        raise _FileError(f"it cannot be read any further behind line {number}: {words}") from error
+# --- files --------------------------------------------------------------------------------------------
 
 
-def _skip(file: IO[bytes], size: int) -> int:
-    """Read so many bytes and give the number of lines that end in them."""
-    lines = 0
-    while size and (chunk := file.read(min(size, _CHUNK))):
-        size -= len(chunk)
-        lines += chunk.count(b"\n")
-    return lines
-
-
-# --- what is known of a file --------------------------------------------------------------------------
-
-
-class _Ranges:
-    """Whole numbers, as ranges that neither touch nor overlap, in their order."""
-
-    def __init__(self, pairs: Iterable[tuple[int, int]] = ()) -> None:
-        self._begins: list[int] = []
-        self._ends: list[int] = []
-        for begin, end in sorted(pairs):
-            self.add(begin, end)
-
-    def add(self, begin: int, end: int) -> None:
-        """Add all numbers from `begin`, up to `end` without it."""
-        low = bisect_right(self._begins, begin)
-        if low and self._ends[low - 1] >= begin:
-            low -= 1
-        high = bisect_right(self._begins, end)
-        if low < high:
-            begin, end = min(begin, self._begins[low]), max(end, self._ends[high - 1])
-        self._begins[low:high] = [begin]
-        self._ends[low:high] = [end]
-
-    def end_of(self, number: int) -> int | None:
-        """Give the end of the range that holds a number, or None when there is none."""
-        place = bisect_right(self._begins, number) - 1
-        return self._ends[place] if place >= 0 and self._ends[place] > number else None
-
-    @property
-    def size(self) -> int:
-        """How many numbers there are."""
-        return sum(self._ends) - sum(self._begins)
-
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Give the beginning and the end of each range."""
-        return tuple(zip(self._begins, self._ends, strict=True))
-
-    def copy(self) -> _Ranges:
-        """Give the same ranges, which do not change with these."""
-        return _Ranges(self.pairs())
-
-
-_NONE = _Ranges()
-
-
-class _Sayings:
-    """Sentences, each once: the first ten, and how many more there were."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, None] = {}
-        self.count = 0
-
-    def add(self, sentence: str) -> None:
-        """Take a sentence."""
-        if sentence in self._first:
-            return
-        self.count += 1
-        if len(self._first) < MOST_TOLD:
-            self._first[sentence] = None
-
-    def discard(self, sentence: str) -> None:
-        """Forget a sentence that is told elsewhere."""
-        if self._first.pop(sentence, sentence) is None:
-            self.count -= 1
-
-    def told(self) -> list[str]:
-        """Give the sentences."""
-        more = self.count - len(self._first)
-        return [*self._first, *([f"and {more} more of this kind"] if more > 0 else [])]
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A line on its way: its place, and how many of its spans are not answered."""
-
-    begin: int
-    end: int
-    left: int
-
-
-class _Book:
-    """What became of the spans of one file. For several threads.
-
-    Args:
-        mark: what runs before this one have written down, and what is written on; None for standard input.
-    """
-
-    def __init__(self, mark: _Mark | None = None) -> None:
-        sent = Sent() if mark is None else mark.sent
-        self.owner = object()
-        self.settled = _Ranges(sent.lines)
-        self._within = {begin: _Ranges(pairs) for begin, pairs in sent.within.items()}
-        self.said = _Sayings()
-        self.unsaved: str | None = None
-        self._mark = mark
-        self._before = sent
-        self._flaws = _Sayings()
-        self._counts: dict[str, int] = dict.fromkeys(("acknowledged", "rejected", "set_aside", "lost"), 0)
-        self._expected: dict[int, tuple[_Entry, int]] = {}
-        self._numbers = 0
-        self._is_new = False  # whether something was answered that is not written down
-        self._lock = threading.Lock()
-
-    def answered_within(self, line: _Line) -> _Ranges:
-        """Give the places of those spans of a line that were answered before."""
-        with self._lock:
-            known = self._within.get(line.begin)
-            return _NONE if known is None else known.copy()
-
-    def expect(self, entry: _Entry, at: int) -> int:
-        """Await the answer to the span at a place in its line; give its number among all."""
-        with self._lock:
-            self._expected[self._numbers] = entry, at
-            self._numbers += 1
-            return self._numbers - 1
-
-    def pass_over(self, line: _Line) -> None:
-        """Note a line without spans."""
-        with self._lock:
-            self.settled.add(line.begin, line.end)
-            self._is_new = True
-
-    def flaw(self, words: str) -> None:
-        """Note a line that cannot be sent."""
-        self._flaws.add(words)
-
-    def settle(self, outcome: Outcome) -> None:
-        """Note what became of spans. Those that were rejected are settled, too.
-
-        Of a batch that was taken in part nobody knows which of its spans were rejected.
-        """
-        with self._lock:
-            for name in self._counts:
-                self._counts[name] += getattr(outcome, name)
-            if outcome.message:
-                self.said.add(outcome.message)
-            answered = not (outcome.set_aside or outcome.lost)
-            for number in range(outcome.first, outcome.first + len(outcome.spans)):
-                entry, at = self._expected.pop(number)
-                if not answered:
-                    continue
-                self._is_new = True
-                entry.left -= 1
-                if not entry.left:
-                    self.settled.add(entry.begin, entry.end)
-                    self._within.pop(entry.begin, None)
-                else:
-                    self._within.setdefault(entry.begin, _Ranges()).add(at, at + 1)
-
-    def save(self, finished: int | None = None) -> None:
-        """Write down what was answered, when there is something new.
-
-        Args:
-            finished: the size of the file when nothing in it is left to be sent.
-        """
-        if self._mark is None:
-            return
-        with self._lock:
-            if not self._is_new and finished is None:
-                return
-            sent = Sent(
-                acknowledged=self._before.acknowledged + self._counts["acknowledged"],
-                rejected=self._before.rejected + self._counts["rejected"],
-                lines=self.settled.pairs(),
-                within={begin: ranges.pairs() for begin, ranges in self._within.items()},
-                finished=finished,
-            )
-            self._is_new = False
-        try:
-            self._mark.write(sent)
-            self.unsaved = None
-        except OSError as error:
-            self._is_new = True
-            why = f"{self._mark.path} could not be written: {error.strerror}"
-            self.unsaved = f"{why}; another run sends again what this one has sent"
-
-    def close(self, *, ended: bool) -> bool:
-        """Count what never got an answer, and write down the rest. Say whether nothing is left to be sent.
-
-        Args:
-            ended: the file was read to its end.
-        """
-        with self._lock:
-            left = len(self._expected)
-            self._counts["lost" if self._mark is None else "set_aside"] += left
-            kept = self._counts["set_aside"] + self._counts["lost"]
-        finished = ended and not kept
-        if self._mark is not None:
-            self.save(self._mark.size() if finished and not self._flaws.count else None)
-        return finished
-
-    @property
-    def answered(self) -> bool:
-        """Whether the destination has said anything of a span."""
-        return self._counts["acknowledged"] + self._counts["rejected"] > 0
-
-    def report(self, path: Path, destination: str, error: str | None = None, *, finished: bool = False) -> FileReport:
-        """Say what became of the file."""
-        return FileReport(
-            **self._counts,
-            made=sum(self._counts.values()),
-            file=os.fspath(path),
-            destination=destination,
-            acknowledged_before=self._before.acknowledged,
-            rejected_before=self._before.rejected,
-            flawed=self._flaws.count,
-            finished=finished,
-            messages=(*self.said.told(), *self._flaws.told()),
-            error=error,
-        )
-
-
-# --- the mark -----------------------------------------------------------------------------------------
-
-
-_Pairs: TypeAlias = tuple[tuple[int, int], ...]
-
-
-class Sent(BaseModel):
-    """What a destination has answered of a file.
-
-    Attributes:
-        acknowledged, rejected: how many spans. Of those that were rejected nothing is sent again by itself.
-        lines: the lines all of whose spans were answered: where they begin and end, in bytes of the file, or of what is
-            packed in it.
-        within: of the other lines, by their beginning, the places of the spans that were answered, from 0.
-        finished: the size of the file in bytes when nothing in it was left to be sent.
-    """
-
-    model_config = _MODEL
-
-    acknowledged: int = 0
-    rejected: int = 0
-    lines: _Pairs = ()
-    within: dict[int, _Pairs] = {}
-    finished: int | None = None
-
-
-class MarkFile(BaseModel):
-    """What `FILE.sent` holds.
-
-    Attributes:
-        mark: the version of this form.
-        size: of FILE, in bytes; it may have grown since.
-        digested: how many of its first bytes have the digest `sha256`.
-        destinations: what each of them has answered, by its name.
-    """
-
-    model_config = _MODEL
-
-    mark: int = 1
-    size: int
-    digested: int
-    sha256: str
-    destinations: dict[str, Sent] = {}
-
-
-class _Mark:
-    """`FILE.sent`, for one destination.
-
-    Args:
-        path: of FILE.
-        file: FILE, opened.
-        again: what this destination has answered before does not count.
-
-    Attributes:
-        path: of the mark.
-        sent: what the destination had answered before.
+def _named(files: Iterable[str | Path], set_aside: str | Path | None) -> tuple[list[Path], list[str]]:
+    """Say which files are to be sent, and what should be said about those that are not.
 
     Raises:
-        _FileError: it cannot be read, or written, or is of another file.
+        UsageError: there are none, or one of them is no file, or nothing could be set aside of them.
     """
-
-    def __init__(self, path: Path, file: IO[bytes], destination: str, *, again: bool) -> None:
-        self.path = path.with_name(f"{path.name}.sent")
-        self._file = file
-        self._destination = destination
-        known = self._load(path, again=again)
-        digested = min(self.size(), _DIGESTED)
-        others = {} if known is None else dict(known.destinations)
-        mine = others.pop(destination, Sent())
-        self.sent = Sent() if again else mine
-        self._others = MarkFile(size=self.size(), digested=digested, sha256=self._digest(digested), destinations=others)
-        self._is_new = known is None
-        try:
-            self.write(self.sent)
-        except OSError as error:
-            raise _FileError(
-                f"{self.path} cannot be written ({error.strerror}), so it would not be known what was sent: "
-                "send a copy in another folder, or from standard input"
-            ) from error
-
-    def size(self) -> int:
-        """Give the bytes of FILE."""
-        return os.fstat(self._file.fileno()).st_size
-
-    def write(self, sent: Sent) -> None:
-        """Put a new mark in the place of the old one.
-
-        Raises:
-            OSError: it cannot be written. The old one stays.
-        """
-        content = self._others.model_copy(
-            update={"destinations": {**self._others.destinations, self._destination: sent}}
-        ).model_dump_json()
-        part = self.path.with_name(f".{self.path.name}.part")
-        try:
-            with part.open("wb") as file:
-                file.write(content.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
-        except OSError:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
-        if sent.lines or sent.within:
-            self._is_new = False
-
-    def close(self) -> None:
-        """Take a mark away that says nothing."""
-        if self._is_new:
-            with suppress(OSError):
-                self.path.unlink(missing_ok=True)
-
-    def _load(self, path: Path, *, again: bool) -> MarkFile | None:
-        try:
-            known = MarkFile.model_validate_json(self.path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValidationError) as error:
-            if again:
-                return None
-            raise _FileError(
-                f"{self.path} cannot be read, so it is not known what of {path} was sent: --again sends all of it"
-            ) from error
-        if known.size <= self.size() and self._digest(known.digested) == known.sha256:
-            return known
-        if again:
-            return None
-        raise _FileError(f"{path} is not the file of which {self.path} tells what was sent: --again sends all of it")
-
-    def _digest(self, size: int) -> str:
-        self._file.seek(0)
-        content = self._file.read(size)
-        self._file.seek(0)
-        return hashlib.sha256(content).hexdigest()
-
-
-# --- files --------------------------------------------------------------------------------------------
+    paths = [Path(file) for file in files]
+    _check(paths)
+    wanted = [path for path in paths if not _is_mark(path)]
+    if set_aside is not None and not any(map(_is_stream, wanted)):
+        raise UsageError("--set-aside is for standard input; what is not taken of a file stays in it")
+    said = "says what of the file beside it was sent, and holds no spans: it was passed over"
+    return wanted, [f"{path} {said}" for path in paths if _is_mark(path)]
 
 
 def _check(paths: Sequence[Path]) -> None:
@@ -721,39 +347,27 @@ def _is_mark(path: Path) -> bool:
     return path.suffix == ".sent" and path.with_suffix("").is_file()
 
 
-def _opened(path: Path, stack: ExitStack, destination: str, *, again: bool) -> tuple[IO[bytes], _Mark | None]:
-    """Open a file for this process alone, and read its mark; standard input and pipes have none."""
+def _opened(path: Path, stack: ExitStack, delivery: _Delivery, *, again: bool) -> tuple[IO[bytes], Mark | None]:
+    """Open a file for this process alone, and read its mark; standard input and pipes have none.
+
+    Raises:
+        FileError: it cannot be sent.
+        Stopped: somebody asked to stop while a pipe was waited for.
+    """
     if os.fspath(path) == STANDARD_INPUT:
-        return _unpacked(sys.stdin.buffer, stack), None
+        with delivery.stop.interruptible():
+            return linefiles.unpacked(sys.stdin.buffer, stack), None
     try:
-        file = stack.enter_context(path.open("rb"))
+        with delivery.stop.interruptible():
+            file = stack.enter_context(path.open("rb"))
+            if _is_stream(path):
+                return linefiles.unpacked(file, stack), None
     except OSError as error:
-        raise _FileError(f"{path} cannot be read: {error.strerror}") from error
-    if _is_stream(path):
-        return _unpacked(file, stack), None
-    _lock(path, file)
-    mark = _Mark(path, file, destination, again=again)
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+    lock(path, file)
+    mark = Mark(path, file, delivery.sender.name, again=again)
     stack.callback(mark.close)
-    return _unpacked(file, stack), mark
-
-
-def _unpacked(file: IO[bytes], stack: ExitStack) -> IO[bytes]:
-    peek: Callable[[int], bytes] | None = getattr(file, "peek", None)
-    if peek is None or not peek(len(_GZIP)).startswith(_GZIP):
-        return file
-    unpacked: Any = stack.enter_context(gzip.GzipFile(fileobj=file))
-    return unpacked  # type: ignore[no-any-return]
-
-
-def _lock(path: Path, file: IO[bytes]) -> None:
-    """Keep other processes from sending the same file. The lock ends with the process, however that ends."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _FileError(f"{path} is being sent by another process; wait for it to end") from None
-        except OSError:
-            pass  # a file system without locks: then it is on the caller not to send it twice at once
+    return linefiles.unpacked(file, stack), mark
 
 
 # --- the destination ----------------------------------------------------------------------------------
@@ -791,14 +405,14 @@ class _Delivery:
     """The sender, and a thread that notes what was answered while others wait.
 
     Attributes:
-        interrupted: Ctrl-C was pressed.
+        stop: asks to stop.
     """
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, stop: Stop) -> None:
         self.sender = sender
-        self.interrupted = False
+        self.stop = stop
         self._answered = False
-        self._book: _Book | None = None
+        self._book: Book | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="note what was sent", daemon=True)
@@ -823,19 +437,16 @@ class _Delivery:
         return (self.sender.name,) if silent else ()
 
     @contextmanager
-    def of(self, book: _Book) -> Iterator[None]:
-        """Send spans of one file; in the end all of them have their outcome, also after Ctrl-C, which ends here."""
+    def of(self, book: Book) -> Iterator[None]:
+        """Send spans of one file; in the end all of them have their outcome, also after an exception."""
         self._book = book
         try:
-            try:
-                yield
-            finally:
-                self.sender.flush()
+            yield
         except KeyboardInterrupt:
-            self.interrupted = True
             self.sender.stop()
-            self.sender.flush()
+            raise
         finally:
+            self.sender.flush()
             self._collect()
             self._book = None
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_agent_events.attributes import Finisher, Json
+from otel_agent_events.attributes import Finisher, Json, json_text
 
 ANY_TEXT = st.text(st.characters())  # unpaired surrogates as well
 ANY_JSON = st.recursive(
@@ -125,3 +126,18 @@ def test_a_value_within_the_limit_is_told_whole(value: object) -> None:
     assert length is None
     if "nan" not in text and "inf" not in text:
         assert json.loads(text) == value
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_the_text_of_a_value_is_the_one_that_python_writes(value: Any) -> None:
+    assert json_text(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("number", [1e-4, 9.999e-5, 1e16, 9999999999999998.0, 1e22, 5e-324, -0.0, 0.1 + 0.2, 2**70])
+def test_a_number_is_spelled_as_python_spells_it(number: float) -> None:
+    assert json_text([number]) == f"[{number!r}]"

@@ -268,7 +268,11 @@ def test_a_destination_that_nobody_listens_at_ends_the_run_with_3(platform: Loop
     assert report.exit_code == 3
     assert report.unreachable == (f"http://127.0.0.1:{port}/v1/traces",)
     # All of them were in the one batch that was tried.
-    assert [(each.made, each.lost, each.error) for each in report.sessions] == [(13, 13, None), (5, 5, None), (9, 9, None)]
+    assert [(each.made, each.lost, each.error) for each in report.sessions] == [
+        (13, 13, None),
+        (5, 5, None),
+        (9, 9, None),
+    ]
     for session in report.sessions:
         (said,) = session.destinations[0].messages
         assert said.startswith(f"nobody listens at http://127.0.0.1:{port}/v1/traces: is a collector running there?")
@@ -424,7 +428,9 @@ def test_one_span_that_is_refused_costs_no_other_and_is_told_with_its_session(
         return MALFORMED if any(span.span_id.hex() == culprit for span in received.spans) else None
 
     with http_collector(answer=refusing_one) as collector:
-        report = run(platform, "vectara:support/refund_case_88", "vectara:policies/policy_run_17", endpoint=collector.url)
+        report = run(
+            platform, "vectara:support/refund_case_88", "vectara:policies/policy_run_17", endpoint=collector.url
+        )
 
     bad, fine = report.sessions
     assert (bad.made, bad.acknowledged, bad.rejected) == (13, 12, 1)

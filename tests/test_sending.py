@@ -13,19 +13,17 @@ import sys
 import threading
 import time
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from otel_agent_events import sending
+from otel_agent_events import stopping
 from otel_agent_events.errors import UsageError
-from otel_agent_events.otlp.aside import AsideFile
-from otel_agent_events.otlp.lines import written
-from otel_agent_events.sending import FileReport, SendReport, _Ranges, send
+from otel_agent_events.marks import Mark, Sent
+from otel_agent_events.otlp.lines import files, written
+from otel_agent_events.sending import FileReport, SendReport, send
+from otel_agent_events.stopping import Stop
 from tests.otlp.bodies import HEAD, bodies, head, ids
 from tests.otlp.collectors import HttpReply, free_port, grpc_collector, http_collector, partial
 
@@ -130,12 +128,11 @@ def test_standard_input_is_sent_and_leaves_nothing_behind(monkeypatch: pytest.Mo
 def test_what_is_not_taken_of_standard_input_is_set_aside_or_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port()}/v1/traces"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines(3))))
-    aside = AsideFile("aside.jsonl")
-    kept = sent("-", url=url, deadline=0.1, set_aside=aside)
+    kept = sent("-", url=url, deadline=0.1, set_aside="aside.jsonl")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines(3))))
     lost = sent("-", url=url, deadline=0.1)
 
-    assert (only(kept).set_aside, only(kept).lost, aside.count) == (3, 0, 3)
+    assert (only(kept).set_aside, only(kept).lost, kept.set_aside) == (3, 0, "aside.jsonl")
     assert (only(lost).set_aside, only(lost).lost) == (0, 3)
     assert "--set-aside PATH keeps what is not taken" in str(only(lost).messages)
     with http_collector() as collector:
@@ -231,7 +228,7 @@ def test_only_the_first_of_many_bad_lines_are_told_one_by_one() -> None:
 
 
 def test_a_line_that_is_too_long_is_told_and_the_next_one_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_MOST_LINE", 1 << 20)
+    monkeypatch.setattr(files, "MOST_LINE", 1 << 20)
     path = saved(lines(1) + lines(1, start=2, size=5 << 20) + lines(1, start=3))
     with http_collector() as collector:
         report = sent(path, url=collector.url)
@@ -353,23 +350,25 @@ def test_wrong_usage_is_told_and_nothing_is_sent(files: list[str], environ: dict
 
 # --- cut short ----------------------------------------------------------------------------------------
 
-SEND = "import sys; from otel_agent_events.cli.send import command; command(sys.argv[1:])"
-
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
     """Run the command in a process of its own."""
-    return subprocess.Popen([sys.executable, "-c", SEND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        [sys.executable, "-m", "otel_agent_events", "send", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_in_the_middle_a_second_run_sends_the_rest(seed: int) -> None:
     generator = random.Random(seed)  # noqa: S311 - it hides nothing
     path = saved(lines(20_000, size=500))
-    slowly = [HttpReply(body=(b"",), pause=0.03) for _ in range(1000)]
+    # What comes after these waits for its answer, so that it is killed in the middle.
+    reached = generator.randint(1, 4)
+    slowly = [HttpReply(body=(b"",), pause=0.03 if number < reached else 0.5) for number in range(reached + 1)]
     with http_collector(*slowly) as collector:
         running = start(str(path), "--endpoint", collector.url)
-        # Killed once it has begun, so that it is truly in the middle.
-        reached = generator.randint(1, 5)
         while len(collector.taken) < reached:
             time.sleep(0.005)
         time.sleep(generator.random() * 0.2)
@@ -396,23 +395,69 @@ def test_killed_in_the_middle_a_second_run_sends_the_rest(seed: int) -> None:
     assert only(sent(path, url=collector.url)).made == 0
 
 
-def test_interrupted_it_says_how_far_it_came_and_the_same_command_goes_on() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_says_how_far_it_came_and_the_same_command_goes_on(number: signal.Signals) -> None:
     path = saved(lines(20_000, size=500))
     slowly = [HttpReply(body=(b"",), pause=0.05) for _ in range(1000)]
     with http_collector(*slowly) as collector:
         running = start(str(path), "--endpoint", collector.url)
         while len(collector.taken) < 2:
             time.sleep(0.005)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         output, _ = running.communicate(timeout=30)
         arrived = len(collector.ids)
         report = sent(path, url=collector.url)
 
-    assert running.returncode == 130, output
-    assert f"{arrived} of ".encode() in output
-    assert b"interrupted; what was not acknowledged stays in left.jsonl" in output
+    assert running.returncode == 128 + number, output
+    assert f"{arrived} of {arrived} spans acknowledged".encode() in output
+    assert b"stopped; what was not acknowledged stays in left.jsonl: the same command goes on" in output
+    assert b"note: stopped after 0 of 1 files; the same command goes on from here" in output
     assert sorted(collector.ids) == ids(20_000)
     assert (only(report).acknowledged_before, only(report).acknowledged) == (arrived, 20_000 - arrived)
+
+
+def test_stopped_while_nothing_answers_it_waits_a_while_and_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "GRACE", 0.2)
+    path = saved(lines(5))
+    stop = Stop()
+    with http_collector(HttpReply(), HttpReply(status=503, headers={"retry-after": "60"})) as collector:
+        sent(saved(lines(1), "first.jsonl"), url=collector.url)
+        threading.Timer(0.3, stop.ask).start()
+        report = sent(path, url=collector.url, stop=stop, deadline=300)
+        after = sent(path, url=collector.url)
+
+    assert (report.exit_code, report.stopped, only(report).set_aside) == (130, True, 5)
+    assert "stopped; what was not acknowledged stays in left.jsonl" in str(only(report).error)
+    assert only(after).acknowledged == 5
+
+
+def test_stopped_before_it_began_nothing_is_sent() -> None:
+    stop = Stop()
+    stop.ask()
+    with http_collector() as collector:
+        report = sent(saved(lines(5)), url=collector.url, stop=stop)
+
+    assert (report.exit_code, report.files, collector.requests) == (130, (), [])
+    assert list(Path().iterdir()) == [Path("left.jsonl")]
+
+
+def test_stopped_while_it_waits_for_standard_input_what_was_read_arrives() -> None:
+    with http_collector() as collector:
+        arguments = [sys.executable, "-m", "otel_agent_events", "send", "-", "--endpoint", collector.url]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdin is not None
+            running.stdin.write(lines(3).decode())
+            running.stdin.flush()
+            while len(collector.ids) < 3:
+                time.sleep(0.01)
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(timeout=30) == 143
+            assert running.stdout is not None
+            output = running.stdout.read()
+
+    assert collector.ids == ids(3)
+    assert "3 of 3 spans acknowledged" in output
+    assert "stopped; what was not read of it was not sent" in output
 
 
 def test_what_was_answered_is_written_down_while_the_rest_waits() -> None:
@@ -435,15 +480,15 @@ def test_what_was_answered_is_written_down_while_the_rest_waits() -> None:
 
 def test_a_full_disk_is_told_and_the_spans_go_out_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(lines(3))
-    write = sending._Mark.write
+    write = Mark.write
     calls = iter(range(100))
 
-    def full(mark: sending._Mark, answered: sending.Sent) -> None:
+    def full(mark: Mark, answered: Sent) -> None:
         if next(calls):
             raise OSError(28, "No space left on device")
         write(mark, answered)
 
-    monkeypatch.setattr(sending._Mark, "write", full)
+    monkeypatch.setattr(Mark, "write", full)
     with http_collector() as collector:
         report = sent(path, url=collector.url)
 
@@ -452,21 +497,3 @@ def test_a_full_disk_is_told_and_the_spans_go_out_all_the_same(monkeypatch: pyte
     assert only(report).error == (
         "left.jsonl.sent could not be written: No space left on device; another run sends again what this one has sent"
     )
-
-
-# --- ranges -------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8)), max_size=12))
-def test_ranges_hold_the_numbers_that_were_added_and_no_others(added: list[tuple[int, int]]) -> None:
-    ranges = _Ranges()
-    numbers: set[int] = set()
-    for begin, size in added:
-        ranges.add(begin, begin + size)
-        numbers |= set(range(begin, begin + size))
-
-    pairs = ranges.pairs()
-    assert {number for begin, end in pairs for number in range(begin, end)} == numbers
-    assert all(one[1] < other[0] for one, other in pairwise(pairs))
-    assert ranges.size == len(numbers)
-    assert all((ranges.end_of(number) is not None) == (number in numbers) for number in range(45))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any, ClassVar
 
 import click
@@ -54,6 +53,6 @@ class Commands(click.Group):
     epilog="A session is named FETCHER:PATH with URL-encoded parts, such as vectara:AGENT/SESSION. "
     "A file path or - (standard input) is a saved answer, a recording, or neutral events.",
 )
-@click.version_option(version("otel-agent-events"), prog_name="otel-agent-events")
+@click.version_option(package_name="otel-agent-events", prog_name="otel-agent-events")
 def main() -> None:
     """See the sessions of hosted AI agents as OpenTelemetry traces."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from pathlib import Path
 
 import click
 
@@ -15,15 +13,15 @@ from otel_agent_events.cli.words import say, session_lines, summary_line
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("demo.otlp.jsonl"),
+    type=click.Path(dir_okay=False),
+    default="demo.otlp.jsonl",
     show_default=True,
     help="Where the traces go, as OTLP JSON lines.",
 )
 @click.option("--endpoint", metavar="URL", help="Send the traces there as well, such as http://localhost:4318.")
 @click.option("--protocol", type=click.Choice(["http/protobuf", "grpc"]), help="Of the endpoint.")
 @click.pass_context
-def command(context: click.Context, /, *, output: Path, endpoint: str | None, protocol: str | None) -> None:
+def command(context: click.Context, /, *, output: str, endpoint: str | None, protocol: str | None) -> None:
     """Fetch the bundled sessions from a loopback platform and show them as traces.
 
     Starts a small HTTP server on this machine that plays recorded sessions, fetches them as from the real platform,
@@ -75,6 +73,9 @@ def command(context: click.Context, /, *, output: Path, endpoint: str | None, pr
 
 def _program() -> str:
     """Say how this program was called, so that what is printed can be typed."""
+    import shutil  # noqa: PLC0415 - --help needs none of it
+    from pathlib import Path  # noqa: PLC0415
+
     name = "otel-agent-events"
     if shutil.which(name):
         return name

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from otel_agent_events.content import CONTENTS
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+CONTENTS = ("full", "scrubbed", "none")
+"""Those of `content.py`, which takes a while to import: the patterns of secrets hang on it."""
 
 
 def asking(command: F) -> F:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -156,6 +155,8 @@ def command(
             **given,
         )
     if as_json:
+        import json  # noqa: PLC0415 - --help needs none of it
+
         click.echo(json.dumps(report.model_dump(), indent=2))  # in ASCII, which no terminal takes for a command
     else:
         say(summary_line(report), err=on_console)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 
@@ -21,6 +19,8 @@ def command() -> None:
       {"kind": "tool_result", "time": "2026-11-18T08:00:03Z", "call_id": "c1", "result": {"state": "late"}}
       {"kind": "agent_message", "time": "2026-11-18T08:00:04Z", "text": "It is late. I am sorry."}
     """  # noqa: D301 - click leaves the lines after a backspace as they are
-    from otel_agent_events.fetchers.neutral_lines import schema  # noqa: PLC0415 - --help needs none of it
+    import json  # noqa: PLC0415 - --help needs none of it
+
+    from otel_agent_events.fetchers.neutral_lines import schema  # noqa: PLC0415
 
     click.echo(json.dumps(schema(), indent=2))

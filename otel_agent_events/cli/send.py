@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from otel_agent_events.cli.words import say
-from otel_agent_events.errors import UsageError
+from otel_agent_events.cli.words import fates, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_agent_events.report import Counts
     from otel_agent_events.sending import FileReport
 
 
@@ -50,7 +47,8 @@ if TYPE_CHECKING:
     "--set-aside",
     metavar="PATH",
     type=click.Path(dir_okay=False),
-    help="Where that goes which is not taken of standard input. What is not taken of a file stays in it.",
+    help="The file for what is not taken of standard input. What is not taken of a file stays in it.  "
+    "[default: one in the user's state folder]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one summary object and nothing else.")
 @click.pass_context
@@ -60,7 +58,6 @@ def command(
     *,
     files: tuple[str, ...],
     headers: tuple[str, ...],
-    set_aside: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -78,40 +75,41 @@ def command(
       zstd -dc traces.jsonl.zst | otel-agent-events send - --set-aside left.otlp.jsonl
 
     Exit codes: 0 all acknowledged, now or before; 1 something was not; 2 wrong usage; 3 the destination did not
-    answer at all; 130 interrupted.
+    answer at all; 130 or 143 stopped by Ctrl-C or SIGTERM.
     """  # noqa: D301 - click leaves the lines after a backspace as they are
-    from otel_agent_events.otlp.aside import AsideFile  # noqa: PLC0415 - --help needs none of it
-    from otel_agent_events.sending import send  # noqa: PLC0415
+    from otel_agent_events.sending import send  # noqa: PLC0415 - --help needs none of it
     from otel_agent_events.settings import parse_pair  # noqa: PLC0415
-
-    if set_aside is not None and "-" not in files:
-        raise UsageError("--set-aside is for standard input; what is not taken of a file stays in it")
+    from otel_agent_events.stopping import Stop  # noqa: PLC0415
 
     def told(file: FileReport) -> None:
         for line in _lines(file):
             say(line)
 
-    report = send(
-        files,
-        headers=dict(parse_pair(header, "--header") for header in headers),
-        set_aside=None if set_aside is None else AsideFile(set_aside),
-        told=None if as_json else told,
-        noted=None if as_json else lambda note: say(f"note: {note}", err=True),
-        **given,
-    )
+    stop = Stop()
+    with stop.on_signals():
+        report = send(
+            files,
+            headers=dict(parse_pair(header, "--header") for header in headers),
+            stop=stop,
+            told=None if as_json else told,
+            noted=None if as_json else lambda note: say(f"note: {note}", err=True),
+            **given,
+        )
     if as_json:
+        import json  # noqa: PLC0415 - --help needs none of it
+
         click.echo(json.dumps(report.model_dump(), indent=2))  # in ASCII, which no terminal takes for a command
     else:
         several = f"{len(report.files)} file{'' if len(report.files) == 1 else 's'}"
-        say(f"{several}: {_fates(report.totals)} in {report.seconds} s")
-    context.exit(report.exit_code)
+        say(f"{several}: {fates(report.totals)} in {report.seconds} s")
+    context.exit(report.exit_code if stop.signal is None or not report.stopped else 128 + stop.signal)
 
 
 def _lines(file: FileReport) -> Iterator[str]:
     """Tell what became of one file."""
     yield f"{file.file}  {file.made} spans"
     if file.made:
-        yield f"  sent to    {file.destination}: {_fates(file)}"
+        yield f"  sent to    {file.destination}: {fates(file)}"
     if file.acknowledged_before or file.rejected_before:
         rejected = f", {file.rejected_before} rejected" if file.rejected_before else ""
         yield f"  before     {file.acknowledged_before} spans acknowledged{rejected}"
@@ -119,14 +117,3 @@ def _lines(file: FileReport) -> Iterator[str]:
         yield f"             {message}"
     if file.error is not None:
         yield f"  error      {file.error}"
-
-
-def _fates(counts: Counts) -> str:
-    fates = f"{counts.acknowledged} of {counts.made} spans acknowledged"
-    if counts.rejected:
-        fates += f", {counts.rejected} rejected"
-    if counts.set_aside:
-        fates += f", {counts.set_aside} not sent and kept"
-    if counts.lost:
-        fates += f", {counts.lost} lost"
-    return fates

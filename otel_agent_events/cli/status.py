@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from otel_agent_events import times
 from otel_agent_events.cli.words import say
 
 if TYPE_CHECKING:
@@ -63,6 +61,8 @@ def command(*, url: str | None, destination: str, everything: bool, as_json: boo
                     _add(destinations.setdefault(entry.destination, _Destination()), entry, everything=everything)
     if as_json:
         told = [_object(each, destinations[each]) for each in sorted(destinations)]
+        import json  # noqa: PLC0415 - --help needs none of it
+
         click.echo(json.dumps({"ledger": name, "destinations": told}, indent=2))
         return
     if chosen is None:
@@ -84,6 +84,8 @@ def _add(to: _Destination, entry: Entry, *, everything: bool) -> None:
 
 
 def _tell(name: str, of: _Destination) -> None:
+    from otel_agent_events import times  # noqa: PLC0415 - --help needs none of it
+
     say(name)
     counts = ", ".join(f"{of.sessions[state]} {word}" for state, word in _WORDS.items() if of.sessions[state])
     say(f"  {counts}; {of.spans} spans acknowledged")

@@ -103,9 +103,7 @@ class Terminal:
             self._console.print(line)
         self._console.print()
         drawn = tuple((span.trace_id, span.span_id) for span in spans)
-        self._outcomes.append(
-            Outcome(destination=self.name, spans=drawn, owner=key[0], acknowledged=len(drawn))
-        )
+        self._outcomes.append(Outcome(destination=self.name, spans=drawn, owner=key[0], acknowledged=len(drawn)))
 
     def close(self) -> None:
         """Draw what was submitted."""

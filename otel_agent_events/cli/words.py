@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_agent_events import times
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_agent_events.report import Counts, DestinationReport, Report, SessionReport
 
-SHOWN_BY_DEFAULT = 2 * 24 * 3_600 * times.SECOND
-"""How far Jaeger's search looks back when nobody says otherwise."""
+SHOWN_BY_DEFAULT = 2 * 24 * 3_600 * 1_000_000_000
+"""Nanoseconds: how far Jaeger's search looks back when nobody says otherwise."""
 
 _LABEL = 11
 _TERMINAL = "terminal"
@@ -45,6 +43,8 @@ def session_lines(report: SessionReport, now: int | None = None) -> Iterator[str
         report: of the session.
         now: nanoseconds since 1970, to tell whether stores show sessions of that age by default.
     """
+    from otel_agent_events import times  # noqa: PLC0415 - --help needs none of it
+
     again = f", {report.duplicates} met again" if report.duplicates else ""
     yield f"{report.reference}  {report.events} events{again}, {report.made} spans"
     if report.subagent_of is not None:

@@ -48,6 +48,9 @@ __all__ = ["SCRUBBED", "Scrubber"]
 _ROUNDS = 8
 """How often a text is searched, at most. Ours were never seen to need more than four; a user's may need any number."""
 
+_SHALLOW = 20
+"""Levels of nesting; a value that holds itself has no end of them."""
+
 _SHORTEST = 5
 """A shorter text has no room for a name and a secret."""
 
@@ -86,7 +89,32 @@ class Scrubber:
 
     def value(self, value: JSON) -> JSON:
         """Return the value without its secrets, at any depth; the same object if it has none."""
+        if isinstance(value, str):
+            return self.text(value)
+        if self._is_clean(value, 1):
+            return value
         return _Walk(self.text, self._key, self._number).through(value)
+
+    def _is_clean(self, value: JSON, level: int) -> bool:
+        """Whether a value is shallow, and nothing in it is taken out: most are, and this takes a third of the time."""
+        if isinstance(value, str):
+            return self.text(value) is value
+        if isinstance(value, dict):
+            if level > _SHALLOW:
+                return False
+            for key, child in value.items():
+                if self._key(key) is not key or (_tells(child) and says_secret(key[-LONGEST_NAME:])):
+                    return False
+                if not self._is_clean(child, level + 1):
+                    return False
+            return True
+        if isinstance(value, list):
+            if level > _SHALLOW or any(map(_is_flag, value)):
+                return False
+            return all(self._is_clean(child, level + 1) for child in value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return self._number(value) is value
+        return True
 
     def _key(self, key: str) -> str:
         return self._remembered(key) if len(key) <= LONGEST_NAME else self.text(key)

@@ -71,7 +71,9 @@ _SIGNS = frozenset("!@#$%^&*+=~")
 _WORD_SIGNS = _SIGNS | set("_/")
 _SHORT_WORD, _MIDDLING_WORD, _LONG_WORD, _ANY_WORD = 4, 6, 8, 20
 _PLAIN = re.compile(r"[\w\-]+")
+_RANDOM_LENGTH = 16
 _RANDOM = re.compile(r"[0-9A-Za-z+/=_\-]{16,}")
+_BEFORE_NAME = frozenset(_NAME_CHARACTERS)
 _RANDOM_DIGITS = 4
 _NOTHING = (0, 0)
 
@@ -88,12 +90,22 @@ def find_named(text: str, found: list[Place]) -> None:
         at = low.find(stem) if stem in low else -1
         while at >= 0:
             # What has been taken is not searched again: a search may go far, but never twice.
-            if (match := pattern.match(low, at)) and match.end() >= done:
+            match = pattern.match(low, at)
+            if match and match.end() >= done and not _is_in_prose(low, at, match):
                 start, end = _named(text, match)
                 if start < end:
                     found.append((start, end))
                     done = max(done, end)
             at = low.find(stem, at + 1)
+
+
+def _is_in_prose(low: str, at: int, match: re.Match[str]) -> bool:
+    """Whether a name is followed by a short word and nothing else that could tell: most are, as "the token expired"."""
+    if match["space"] is None or low[at - 1 : at] in _BEFORE_NAME:
+        return False
+    following = low[match.end() : match.end() + _RANDOM_LENGTH]
+    # What looks random is longer, and what is quoted has its own rules.
+    return " " in following and following[0].isalnum()
 
 
 def _named(text: str, match: re.Match[str]) -> Place:

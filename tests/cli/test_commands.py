@@ -1076,8 +1076,9 @@ def test_stopped_while_the_platform_is_silent_it_sends_nothing_of_that_session_a
             stdout, stderr = process.communicate(timeout=20)
 
         assert process.returncode == code
-        assert "vectara:support/s1  0 events, 0 spans\n  error      stopped while it was read; nothing of it was sent\n" in (
-            stdout
+        assert (
+            "vectara:support/s1  0 events, 0 spans\n  error      stopped while it was read; nothing of it was sent\n"
+            in (stdout)
         )
         assert "s2" not in stdout
         assert stderr == "note: stopped after 1 of 2 sessions; the same command goes on from here\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from otel_agent_events.cli.send import command
+from otel_agent_events.cli import main
 from otel_agent_events.otlp.aside import AsideFile
 from tests.otlp.bodies import HEAD, bodies, ids
 from tests.otlp.collectors import HttpReply, free_port, http_collector, partial
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("here")
 
 
 def run(*arguments: str, stdin: bytes | None = None) -> Result:
-    result = CliRunner().invoke(command, arguments, input=stdin)
+    result = CliRunner().invoke(main, ("send", *arguments), input=stdin)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
@@ -78,7 +78,7 @@ def test_when_nobody_answers_the_exit_code_is_3_and_the_spans_are_kept(left: str
     result = run(left, "--endpoint", f"http://127.0.0.1:{free_port()}", "--deadline", "0.2")
 
     assert result.exit_code == 3
-    assert "0 of 3 spans acknowledged, 3 not sent and kept" in result.output
+    assert "0 of 3 spans acknowledged, 3 set aside" in result.output
     assert "the same command goes on from there" in result.output
 
 
@@ -111,10 +111,24 @@ def test_the_help_shows_examples() -> None:
     assert "otel-agent-events send set-aside.otlp.jsonl" in run("--help").output
 
 
-def test_a_file_that_is_not_there_and_a_file_set_aside_of_a_file_are_wrong_usage(left: str) -> None:
-    absent = CliRunner().invoke(command, ["absent.jsonl"])
-    aside = CliRunner().invoke(command, [left, "--set-aside", "x.jsonl"])
+def test_what_is_not_taken_of_standard_input_goes_to_the_state_folder_when_no_file_is_named(
+    left: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(here / "state"))
+    content = Path(left).read_bytes()
 
-    # Told in a sentence by the group of commands.
-    assert str(absent.exception) == "'absent.jsonl' cannot be read: No such file or directory"
-    assert str(aside.exception) == "--set-aside is for standard input; what is not taken of a file stays in it"
+    result = run("-", "--endpoint", f"http://127.0.0.1:{free_port()}", "--deadline", "0.2", stdin=content)
+
+    (kept,) = here.joinpath("state/otel-agent-events/set-aside").iterdir()
+    assert kept.read_bytes() == content
+    assert result.exit_code == 3
+    assert f"note: 3 spans were set aside in {kept}; otel-agent-events send delivers them" in result.output
+
+
+def test_a_file_that_is_not_there_and_a_file_set_aside_of_a_file_are_wrong_usage(left: str) -> None:
+    absent = run("absent.jsonl")
+    aside = run(left, "--set-aside", "x.jsonl")
+
+    assert (absent.exit_code, aside.exit_code) == (2, 2)
+    assert "'absent.jsonl' cannot be read: No such file or directory" in absent.output
+    assert "--set-aside is for standard input; what is not taken of a file stays in it" in aside.output
