@@ -173,10 +173,18 @@ def json_bytes(value: JSON) -> bytes:
         PydanticSerializationError: there is an unpaired surrogate in it.
         ValueError: there is a NaN, an infinity or an unpaired surrogate in it.
     """
-    # The quick writer gives the same text as Python's own, but for floats that have an exponent.
-    if type(value) is str or _is_spelled_alike(value):
-        return to_json(value)
-    return _encode(value).encode()
+    written = to_json(value)
+    # The quick writer gives the same text as Python's own, but for NaN and for floats that have an exponent. To look
+    # for what those are spelled with is quicker than to look at every value; words that have it are looked at.
+    if _has_exponents and not (
+        b"e-" in written or b"e+" in written or b"0.0000" in written or b"NaN" in written or b"Infinity" in written
+    ):
+        return written
+    return written if type(value) is str or _is_spelled_alike(value) else _encode(value).encode()
+
+
+_has_exponents = to_json(1e22) == b"1e+22"
+"""Whether an exponent is always signed; older releases of pydantic-core leave the plus out."""
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

@@ -133,7 +133,7 @@ class Run:
         # A child's trace is the same whether it was named or followed.
         as_child = replace(options, parent=None, links=())
         self._jobs.extend(_Job(wanted, options) for wanted in named)
-        while self._jobs and not self._stop.asked:
+        while self._jobs:  # of which none is opened any more when the run is asked to stop
             job = self._jobs.popleft()
             for source in self._opened(job):
                 if self._stop.asked:
@@ -366,7 +366,7 @@ class Run:
     def _finished(self, pending: _Pending) -> SessionReport:
         """Say what became of a session, now that all is known."""
         self._finish_lease(pending)
-        shipment, conversion, told, whole = pending
+        shipment, conversion, told, _ = pending
         counted = self._delivery.reports(shipment)
         stopped, streaming = told.pop("error", None), told.pop("streaming", False)
         warnings = list(conversion.warnings)

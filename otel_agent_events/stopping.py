@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -13,9 +15,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SIGNALS = tuple(
-    number for name in ("SIGINT", "SIGTERM") if (number := getattr(signal, name, None)) is not None
-)
+GRACE = 5.0
+"""Seconds that a run which was asked to stop waits for answers before it sets aside what is on its way."""
+
+_SIGNALS = tuple(number for name in ("SIGINT", "SIGTERM") if (number := getattr(signal, name, None)) is not None)
+_SLICE = 0.05  # seconds after which who waits looks up
+_END = object()
 
 
 class Stopped(BaseException):  # noqa: N818 - like KeyboardInterrupt, it is no error
@@ -25,47 +30,54 @@ class Stopped(BaseException):  # noqa: N818 - like KeyboardInterrupt, it is no e
 class Stop:
     """Asks a run to stop: it reads no further, and finishes or sets aside what is on its way.
 
+    A signal's handler interrupts the main thread anywhere, also while that thread holds a lock; so asking takes none.
+
     Attributes:
-        signal: the number of the signal that asked, if one did.
+        signal: the number of the first signal that asked, if one did.
+        asked: whether the run was asked to stop.
+        hurries: whether it waits for no answer any more.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._asked = threading.Event()
+        self.asked = False
+        self.hurries = False
         self._reading = False
-        self._hurry: Callable[[], None] | None = None
-        self._patience: threading.Timer | None = None
-
-    @property
-    def asked(self) -> bool:
-        """Whether the run was asked to stop."""
-        return self._asked.is_set()
+        self._requests: SimpleQueue[bool] = SimpleQueue()  # True for each time that somebody asked, False at the end
 
     def ask(self) -> None:
-        """Ask the run to stop; asked again, it waits for no answer any more."""
-        again = self._asked.is_set()
-        self._asked.set()
-        if again and self._hurry is not None:
-            self._hurry()
-        elif self._hurry is not None and self._patience is None:
-            self._patience = threading.Timer(GRACE, self._hurry)
-            self._patience.daemon = True
-            self._patience.start()
+        """Ask the run to stop; asked again, it waits for no answer any more. From any thread, or a signal's handler."""
+        self.asked = True
+        self._requests.put(True)
 
     def wait(self, seconds: float) -> bool:
         """Wait, unless the run is asked to stop; say whether it is."""
-        return self._asked.wait(seconds)
+        until = time.monotonic() + seconds
+        while not self.asked and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE))
+        return self.asked
 
     @contextmanager
     def hurrying(self, hurry: Callable[[], None]) -> Iterator[None]:
-        """Name what ends all waiting at once. It is called a while after the run was asked to stop."""
-        self._hurry = hurry
+        """Name what ends all waiting at once. It is called a while after the run was asked to stop, or asked again."""
+        thread = threading.Thread(target=self._hurry, args=(hurry,), name="stop", daemon=True)
+        thread.start()
         try:
             yield
         finally:
-            self._hurry = None
-            if self._patience is not None:
-                self._patience.cancel()
+            self._requests.put(False)
+            thread.join()
+
+    def _hurry(self, hurry: Callable[[], None]) -> None:
+        if not self._requests.get():
+            return
+        try:
+            again = self._requests.get(timeout=GRACE)
+        except Empty:
+            again = True
+        if again:
+            self.hurries = True
+            hurry()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -74,8 +86,8 @@ class Stop:
         Raises:
             Stopped: the run was asked to stop.
         """
-        self._reading = True
         try:
+            self._reading = True
             if self.asked:
                 raise Stopped
             yield
@@ -98,7 +110,7 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM ask. Only the main thread is told of signals."""
+        """Let Ctrl-C and SIGTERM ask; the third one ends the process at once. Only the main thread is told of them."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -110,13 +122,12 @@ class Stop:
                 signal.signal(number, handler)
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
-        self.signal = number
+        if self.signal is None:
+            self.signal = number
+        elif self.asked:
+            # Whatever still waits now, such as for a server that is silent, ends with the next signal.
+            for each in _SIGNALS:
+                signal.signal(each, signal.SIG_DFL)
         self.ask()
         if self._reading:
             raise Stopped
-
-
-GRACE = 5.0
-"""Seconds that a run which was asked to stop waits for answers before it sets aside what is on its way."""
-
-_END = object()

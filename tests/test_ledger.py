@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agent_events import ledger as module
-from otel_agent_events.ledger import Ledger, LedgerError, Seal, database, gaps, holds, is_absent, ranges, size
+from otel_agent_events.ledger import Ledger, LedgerError, Seal, gaps, holds, is_absent, opening, ranges, size
 from otel_agent_events.ledger.process import has_ended, this_process
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ def test_full_disk_is_told_once_and_raises_nothing(url: str) -> None:
 def test_ledger_locked_by_another_program_is_a_failure(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_BUSY", 0.1)
+    monkeypatch.setattr(opening, "_BUSY", 0.1)
     ledger = Ledger.open(url)
     with closing(sqlite3.connect(tmp_path / "state" / "ledger.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

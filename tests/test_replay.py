@@ -353,7 +353,7 @@ def test_a_destination_that_refuses_everybody_ends_the_run_with_1(platform: Loop
     assert len(collector.requests) == 1
 
 
-def test_a_destination_that_answered_once_and_then_went_away_is_no_3(platform: LoopbackPlatform) -> None:
+def test_a_destination_that_answered_once_and_then_went_away_is_no_3() -> None:
     def once(_: object) -> HttpReply | None:
         return HttpReply(drop=True) if len(collector.requests) > 1 else None
 

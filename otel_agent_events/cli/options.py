@@ -88,7 +88,7 @@ def moved(command: F) -> F:
     option = click.option(
         "--shift-to",
         metavar="now|TIME",
-        help="Move each session in time, so that it ends now, or at a time such as 2026-01-31T12:00:00Z: for stores that "
-        "refuse or hide old spans.",
+        help="Move each session in time, so that it ends now, or at a time such as 2026-01-31T12:00:00Z: for stores "
+        "that refuse or hide old spans.",
     )
     return option(command)

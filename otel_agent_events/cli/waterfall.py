@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import OverflowMethod
 
     from otel_agent_events.errors import DestinationError
+    from otel_agent_events.otlp import Encoded
     from otel_agent_events.spans import Span
 
 _MOST_BAR = 28

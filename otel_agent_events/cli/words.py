@@ -57,19 +57,23 @@ def session_lines(report: SessionReport, now: int | None = None) -> Iterator[str
     if report.start is not None and report.end is not None:
         yield _line("time", f"{times.written(report.start)} to {times.written(report.end)}")
     for destination in report.destinations:
-        if destination.made and destination.destination != _TERMINAL:
-            yield _line("sent to", _counts(destination))
-        elif destination.had:
-            yield _line("unchanged", f"{destination.destination} has all {destination.had} spans from an earlier run;")
-            yield _line("", "nothing was sent to it (--again sends a fresh copy as the next revision)")
-        for message in destination.messages:
-            yield _line("", message)
+        yield from _destination_lines(destination)
     if report.end is not None and _is_sent(report):
         yield from _age(report.end, time.time_ns() if now is None else now)
     for warning in report.warnings:
         yield _line("warning", warning)
     if report.error is not None:
         yield _line("error", report.error)
+
+
+def _destination_lines(destination: DestinationReport) -> Iterator[str]:
+    if destination.made and destination.destination != _TERMINAL:
+        yield _line("sent to", _counts(destination))
+    elif destination.had:
+        yield _line("unchanged", f"{destination.destination} has all {destination.had} spans from an earlier run;")
+        yield _line("", "nothing was sent to it (--again sends a fresh copy as the next revision)")
+    for message in destination.messages:
+        yield _line("", message)
 
 
 def summary_line(report: Report) -> str:

@@ -32,6 +32,9 @@ TOKEN_URL = "https://auth.vectara.io/oauth2/token"  # noqa: S105 - an address, n
 PAGE = "100"
 """The most events that Vectara gives on one page; its default is 10 or 20, as its documents differ."""
 
+_STRIDE = 128
+"""Records that are read at once."""
+
 MOST_AGENTS = 500
 """Agents in which a session is looked for when its agent is not named: each costs a request."""
 
@@ -296,17 +299,21 @@ class VectaraReader:
         if not self._told:
             self._told = True
             yield self._session
-        for record in records:
-            event = self._read(record)
-            if event is not None:
-                yield event
+        # All keys of some records first, then their events: to and fro for each takes longer.
+        for begin in range(0, len(records), _STRIDE):
+            some = records[begin : begin + _STRIDE]
+            for record, (key, may_be_deep) in zip(some, list(map(self._claimed, some)), strict=True):
+                if key is not None:
+                    yield self._read(record, key, may_be_deep=may_be_deep)
 
-    def _read(self, record: JSON) -> Event | None:
+    def _claimed(self, record: JSON) -> tuple[str | None, bool]:
+        """Give the key of a record, if it is new, and whether it may be nested deeply."""
         identifier = record.get("id") if isinstance(record, dict) else None
         key = self._keys.claim(record, identifier if isinstance(identifier, str) and identifier else None)
-        if key is None:
-            return None
-        if self._keys.may_be_deep:
+        return key, self._keys.may_be_deep
+
+    def _read(self, record: JSON, key: str, *, may_be_deep: bool) -> Event:
+        if may_be_deep:
             record = shallow(record)
         if not isinstance(record, dict):
             return Note(key=key, remainder=record)

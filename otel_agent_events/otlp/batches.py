@@ -13,6 +13,8 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from otel_agent_events.otlp.encode import varint
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
@@ -31,7 +33,6 @@ _SCOPE_SPANS = _SPAN = b"\x12"
 _IDS = 28  # bytes of both ids with their tags and lengths
 _TRACE_ID = 0x100A  # the tag and the length as one number
 _SPAN_ID = 0x0812
-_SEVEN_BITS = 0x80
 _unpack_ids = struct.Struct("<H16sH8s").unpack_from
 # Up to here the length of a body takes one byte, two, three; its tag is a byte as well.
 _ONE_BYTE = 2 + (1 << 7)
@@ -57,9 +58,7 @@ class Share:
 
     def goes_on_with(self, share: Share) -> bool:
         """Whether another share is of the same owner and stands right behind this one."""
-        return (
-            share.head is self.head and share.owner == self.owner and share.first == self.first + len(self.bodies)
-        )
+        return share.head is self.head and share.owner == self.owner and share.first == self.first + len(self.bodies)
 
 
 Piece: TypeAlias = "list[Share]"
@@ -86,16 +85,6 @@ def request(runs: Iterable[tuple[Head, Sequence[bytes]]]) -> bytes:
             parts += bodies
         parts += (head.scope_end, head.resource_end)
     return b"".join(parts)
-
-
-def varint(number: int) -> bytes:
-    """Give a number that is not negative as protobuf writes it."""
-    written = bytearray()
-    while number >= _SEVEN_BITS:
-        written.append(number & 0x7F | _SEVEN_BITS)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
 
 
 def around(head: Head) -> int:

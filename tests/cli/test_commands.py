@@ -1119,13 +1119,15 @@ def test_stopped_while_the_destination_is_slow_it_waits_for_the_answer_and_nothi
 def test_stopped_twice_it_sets_aside_what_the_destination_does_not_take_at_once(
     platform: LoopbackPlatform, number: signal.Signals, code: int
 ) -> None:
-    with http_collector(answer=lambda _: HttpReply(status=503)) as collector:
-        with replaying(platform, collector.url, "--set-aside", "left.jsonl") as process:
-            until(process, lambda: len(collector.requests) > 1)
-            for _ in range(2):
-                process.send_signal(number)
-                time.sleep(0.2)
-            stdout, stderr = process.communicate(timeout=4)
+    with (
+        http_collector(answer=lambda _: HttpReply(status=503)) as collector,
+        replaying(platform, collector.url, "--set-aside", "left.jsonl") as process,
+    ):
+        until(process, lambda: len(collector.requests) > 1)
+        for _ in range(2):
+            process.send_signal(number)
+            time.sleep(0.2)
+        stdout, stderr = process.communicate(timeout=4)
 
     assert process.returncode == code
     assert f"  sent to    {collector.url}: 0 of 4 spans acknowledged, 4 set aside\n" in stdout
