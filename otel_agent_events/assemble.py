@@ -24,7 +24,6 @@ from typing import (
     NamedTuple,
     TypeAlias,
     TypeVar,
-    assert_never,
     dataclass_transform,
 )
 
@@ -212,6 +211,7 @@ class Extent:
             self.cover(other.start, other.end)
 
     def cover(self, start: Moment, end: Moment) -> None:
+        """Cover what lies between two moments as well."""
         earliest, latest = self.start, self.end
         if earliest is None or latest is None:
             self.start, self.end = start, end

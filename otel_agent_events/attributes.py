@@ -68,17 +68,14 @@ class Finisher:
             name = names.get(raw_name) or self._name(raw_name)
             # Every attribute of every span comes through here, so the frequent cases stand first, and plainly.
             kind = type(value)
-            if kind is str:
-                if len(value) <= most and value.isascii():  # type: ignore[arg-type, union-attr]
-                    final[name] = value  # type: ignore[assignment]
-                    continue
-            elif kind is bool:
+            if (
+                (kind is str and len(value) <= most and value.isascii())  # type: ignore[arg-type, union-attr]
+                or kind is bool
+                or (kind is int and _LEAST <= value <= _MOST)  # type: ignore[operator]
+            ):
                 final[name] = value  # type: ignore[assignment]
-                continue
-            elif kind is int and _LEAST <= value <= _MOST:  # type: ignore[operator]
-                final[name] = value  # type: ignore[assignment]
-                continue
-            self._take(final, name, value)
+            else:
+                self._take(final, name, value)
         return final
 
     def _take(self, final: dict[str, Final], name: str, value: Attribute) -> None:

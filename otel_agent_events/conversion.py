@@ -17,6 +17,7 @@ from otel_agent_events.otlp import Encoded
 from otel_agent_events.otlp.plans import Plans
 from otel_agent_events.parts import Part
 from otel_agent_events.spans import Identity, Link, Remote, Resource, SpanBuilder, View
+from otel_agent_events.times import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from otel_agent_events.assemble import Node
     from otel_agent_events.conventions import Convention
     from otel_agent_events.events import Event
-    from otel_agent_events.fetchers import Answer, Item, Reader
+    from otel_agent_events.fetchers import Item
     from otel_agent_events.otlp.encode import Encoder
     from otel_agent_events.reference import Reference
     from otel_agent_events.sources import Source
@@ -39,8 +40,11 @@ _STRIDE = 128
 _FACTS = (Caution, Session)
 """Items that are no events."""
 
-_ROOM_FOR_ROOT = 8_192
-"""Bytes of a root, but for the two messages in it."""
+_ROOM_FOR_ROOT = 16_384
+"""Bytes of a root, but for the values in it that may be as long as a value may be."""
+_LONG_VALUES = 4
+_STILL_COMING = 512
+"""Bytes by which the root of a part may grow after it was looked at: the session's end tells more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +193,10 @@ class Conversion:
             raise
         yield from self._close(most)
 
+    def moved(self, at: int) -> int:
+        """Give the nanosecond at which something lies in the trace that lies at this one in the session."""
+        return min(max(at + self._shift, 0), LATEST)
+
     def survey(self, shift: int = 0) -> None:
         """Read the whole session and give nothing: what there is of it is known afterwards.
 
@@ -317,8 +325,8 @@ class Conversion:
         """Add a span to the part in which there is room for it, and for the root that the part will have."""
         ended = None
         part = self._part
-        room = most - min(most // 2, _ROOM_FOR_ROOT + 2 * self._options.policy.max_value)
-        if part.nodes and part.size + len(body) > room and (part.may_end or not self._options.turns):
+        is_full = part.nodes > 0 and (part.may_end or not self._options.turns) and self._overflows(node, body, most)
+        if is_full:
             self._size -= len(body)
             self._keep_root(part.root(self._session))
             ended = self._taken()
@@ -338,6 +346,15 @@ class Conversion:
             self._part_of[key] = self._identity.part
         self._keep(span, body)
         return ended
+
+    def _overflows(self, node: Node, body: bytes, most: int) -> bool:
+        """Tell whether a part would be too large with this span and its root."""
+        size = self._part.size + len(body)
+        if size + _ROOM_FOR_ROOT + _LONG_VALUES * self._options.policy.max_value <= most:
+            return False  # most often there is no need to look at the root
+        assert self._builder is not None  # noqa: S101 - it is made before the first node
+        root = self._builder.build(self._part.root_with(node, self._session))
+        return size + len(self._encoder.body(root)) + _STILL_COMING > most
 
     def _keep_root(self, root: SessionNode) -> None:
         assert self._builder is not None  # noqa: S101 - it is made before the first node

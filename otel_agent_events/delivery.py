@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _MOST_MESSAGES = 20
 
 
-
 class _Fate:
     """What became of one session's spans at one destination."""
 
@@ -94,6 +93,11 @@ class Delivery:
         )
 
     @property
+    def has_only_the_ledgered(self) -> bool:
+        """Whether the destination under the ledger is the only one."""
+        return self._ledgered is not None and len(self._destinations) == 1
+
+    @property
     def unreachable(self) -> tuple[str, ...]:
         """The destinations that never answered at all."""
         return tuple(
@@ -142,7 +146,7 @@ class Delivery:
         for number, destination in enumerate(self._destinations):
             fate = shipment.fate(number)
             reports.append(
-                DestinationReport(
+                DestinationReport.of(
                     destination=destination.name,
                     made=fate.made,
                     acknowledged=fate.acknowledged,
@@ -201,9 +205,7 @@ def _lacking(encoded: Encoded, shipment: Shipment) -> Iterator[Encoded]:
     for first, last in (*shipment.had, (end, end)):
         if begin < min(first, end):
             low, high = begin - encoded.first, min(first, end) - encoded.first
-            yield replace(
-                encoded, spans=encoded.spans[low:high], bodies=encoded.bodies[low:high], first=begin
-            )
+            yield replace(encoded, spans=encoded.spans[low:high], bodies=encoded.bodies[low:high], first=begin)
         begin = max(begin, last)
         if begin >= end:
             return

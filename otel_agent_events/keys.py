@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from otel_agent_events.ids import canonical, content_key
 
 if TYPE_CHECKING:
-
     from collections.abc import Hashable, Iterable
 
     from otel_agent_events.events import JSON

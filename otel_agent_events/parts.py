@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from otel_agent_events.assemble import EventNode, Extent, Node, SessionNode, ToolNode, TurnNode
@@ -82,6 +83,20 @@ class Part:
             tool_error_count=self._errors,
             missing_output_count=self._missing,
         )
+
+    def root_with(self, node: Node, session: Session) -> SessionNode:
+        """Give the root that this part would have with one more node."""
+        fuller = copy(self)
+        fuller.take(node, 0)
+        return fuller.root(session)
+
+    def __copy__(self) -> Part:
+        other = Part(self._turns_before)
+        for name, told in vars(self).items():
+            setattr(other, name, told)
+        other._extent, other._open = Extent(), set(self._open)
+        other._extent.add(self._extent)
+        return other
 
     def _message(self, event: object) -> None:
         match event:

@@ -50,7 +50,7 @@ LEAST_TRACE = 1_000
 """Bytes that a part of a session may have at least; a smaller one would hold nothing but its root."""
 
 
-def replay(
+def replay(  # noqa: C901, PLR0915 - one step after the other, each said in a line
     references: Iterable[str | Path | Reference],
     *,
     to: Sequence[str | Destination] | None = None,
@@ -215,7 +215,8 @@ def replay(
         if kept is not None:
             note(f"{aside.count if aside else 0} spans were set aside in {kept}; otel-agent-events send delivers them")
         if stop.asked:
-            note(_how_far(len(reports), len(wanted), remembered=book is not None))
+            done = sum(report.error is None and report.subagent_of is None for report in reports)
+            note(_how_far(done, len(wanted), remembered=book is not None))
         return Report(
             sessions=tuple(report.without(unplaced) for report in reports),
             unreachable=delivery.unreachable,
@@ -251,9 +252,7 @@ def _aside(path: str | Path | None, settings: Settings, destination: str) -> Asi
     return None if folder is None else AsideFile(default_path(folder, destination))
 
 
-def _book(
-    option: str | None, settings: Settings, destination: str, notes: list[str], stack: ExitStack
-) -> Book | None:
+def _book(option: str | None, settings: Settings, destination: str, notes: list[str], stack: ExitStack) -> Book | None:
     """Open the ledger. One that was asked for must be there; without the default one it goes on, and says so.
 
     Raises:

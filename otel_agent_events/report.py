@@ -55,6 +55,15 @@ class DestinationReport(Counts):
     messages: tuple[str, ...] = ()
 
 
+    @classmethod
+    def of(cls, **told: Any) -> DestinationReport:
+        """Make one of what was counted."""
+        return cls.model_construct(_fields_set=_COUNTED, **told)
+
+
+_COUNTED = set(DestinationReport.model_fields)
+
+
 class SessionReport(Counts):
     """What became of one session. With several destinations the counts are those of the worst one.
 
@@ -89,7 +98,9 @@ class SessionReport(Counts):
         """Make the report of a session from what became of it at each destination."""
         worst = min(destinations, key=lambda each: each.acknowledged + each.reported - each.made)
         counts = {name: getattr(worst, name) for name in Counts.model_fields}
-        return cls(**counts, destinations=tuple(destinations), **told)
+        # Of many sessions the reports are what takes up memory. What comes from ourselves is not validated, and which
+        # fields were set is noted once for all.
+        return cls.model_construct(_fields_set=_FIELDS, **counts, destinations=tuple(destinations), **told)
 
     def without(self, unplaced: Mapping[str, str]) -> SessionReport:
         """Give the report after all, when what a destination had acknowledged could not be put in place.
@@ -112,6 +123,9 @@ class SessionReport(Counts):
     def succeeded(self) -> bool:
         """Whether the session was had to its end, and every span was acknowledged everywhere."""
         return self.error is None and all(destination.arrived for destination in self.destinations)
+
+
+_FIELDS = set(SessionReport.model_fields)
 
 
 class Report(BaseModel):

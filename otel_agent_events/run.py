@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_agent_events.conversion import Conversion
+from otel_agent_events.conversion import MOST, Conversion
 from otel_agent_events.errors import SessionError, UsageError
 from otel_agent_events.ledger import POLL
 from otel_agent_events.messages import first_of
@@ -188,7 +188,7 @@ class Run:
 
     def _settled(self) -> Iterator[SessionReport]:
         """Tell of the sessions of which everything is known, in order."""
-        self._delivery.collect()
+        self._take_in()
         while self._pending:
             first = self._pending[0]
             if isinstance(first, _Pending):
@@ -198,13 +198,18 @@ class Run:
             self._pending.popleft()
             yield first
 
+    def _take_in(self) -> None:
+        """Note what came back, and let go of the sessions that are through: another run may wait for them."""
+        self._delivery.collect()
+        self._finish_leases()
+
     # --- one session ----------------------------------------------------------------------------------
 
     def _send(self, source: Source, job: _Job) -> Conversion | None:
         """Send one session; give what is known of it then, or None when it was not begun."""
         stop, options = self._stop, job.options
         if not source.saved:
-            source = replace(source, answers=_Again(source.answers, stop))
+            source = replace(source, answers=_Again(source.answers, stop, self._take_in))
         told: dict[str, object] = {"reference": str(source.reference), "subagent_of": job.subagent_of}
         shipment = self._delivery.shipment()
         conversion = self._conversion(source, options, digest=False)  # which tells of the session if nothing else does
@@ -215,7 +220,7 @@ class Run:
             plan, surveyed = self._looked_up(source, options, shift, shipment)
             told["revision"] = plan.revision
             shipment.withheld = plan.withheld
-            if plan.withheld and surveyed is not None and not self._wants_spans:
+            if plan.withheld and surveyed is not None and self._delivery.has_only_the_ledgered:
                 conversion = surveyed  # nobody else wants it
             else:
                 options = replace(options, revision=plan.revision)
@@ -225,6 +230,9 @@ class Run:
                     self._delivery.submit(ready)
                     if conversion.seal is None and self._delivery.is_over():
                         failure = "stopped: no destination takes anything more"
+                        break
+                    if conversion.seal is None and stop.hurries:
+                        failure = "stopped while it was sent"
                         break
         except SessionError as error:
             failure = str(error)
@@ -240,35 +248,50 @@ class Run:
         self, conversion: Conversion, shift: int, shipment: Shipment, plan: _Plan, reference: object
     ) -> Iterator[Encoded]:
         """Give the spans that may go out: none before there are more of them than are held back, or all."""
-        lease = shipment.lease
-        held: Encoded | None = None
+        held: deque[Encoded] = deque()
         begun = sealed = False
         encoded = conversion.encoded(shift=shift, owner=shipment)
         failure: SessionError | None = None
+        following: Encoded | None = None
         while True:
             try:
                 following = next(encoded, None)
             except SessionError as error:
                 following, failure = None, error
-            if held is not None and (failure is None or begun):
-                if lease is not None:
-                    seal = conversion.seal
-                    if seal is not None and plan.resumes is not None and seal.digest != plan.resumes.digest:
-                        raise SessionError(f"{reference} has changed while it was read: run the same command again")
-                    if lease.lost:
-                        raise SessionError(f"another run has taken {reference} over, as this one seemed dead")
-                    if not begun:
-                        lease.begin(plan.revision, conversion.trace_ids[0].hex(), seal=seal)
-                    elif seal is not None and not sealed:
-                        lease.seal(seal)
-                    sealed = seal is not None
-                begun = True
-                yield held
+            over = following is None and failure is None
+            if begun or over or sum(len(each.bodies) for each in held) >= MOST:
+                while held:
+                    sealed = self._remembered(conversion, shipment, plan, reference, begun=begun, sealed=sealed)
+                    begun = True
+                    yield held.popleft()
             if failure is not None:
                 raise failure
             if following is None:
                 return
-            held = following
+            held.append(following)
+
+    def _remembered(
+        self, conversion: Conversion, shipment: Shipment, plan: _Plan, reference: object, *, begun: bool, sealed: bool
+    ) -> bool:
+        """Write down what must be known before more spans of a session go out; say whether it is sealed.
+
+        Raises:
+            SessionError: no more of them may go out.
+        """
+        lease, seal = shipment.lease, conversion.seal
+        if lease is None:
+            return sealed
+        if seal is not None and plan.resumes is not None and seal.digest != plan.resumes.digest:
+            raise SessionError(f"{reference} has changed while it was read: run the same command again")
+        if lease.lost:
+            raise SessionError(f"another run has taken {reference} over, as this one seemed dead")
+        if not begun:
+            lease.begin(plan.revision, conversion.trace_ids[0].hex(), seal=seal)
+        elif seal is not None and not sealed:
+            lease.seal(seal)
+        if self._book is not None and self._book.fails:
+            raise SessionError("stopped: the ledger can remember nothing more")
+        return seal is not None
 
     def _conversion(self, source: Source, options: Options, *, digest: bool, spans: bool | None = None) -> Conversion:
         return Conversion(
@@ -305,12 +328,20 @@ class Run:
         if self._book is None:
             return asked, None
         lease = shipment.lease = self._lease(self._book, source, options)
+        if self._book.fails:
+            raise SessionError("the ledger can remember nothing more")
         latest = lease.latest
         if latest is None or latest.revision < options.revision:
             return asked, None
         there = latest.state == "sent"
         if latest.seal is None and not there and not self._again:
-            shipment.had = latest.acknowledged  # it was cut short while it was read
+            # It was cut short while it was read. What went out of it is what would go out now, unless the times of
+            # all spans depend on where the session ends, or the spans lie in another trace.
+            identity = replace(options, revision=latest.revision).identity
+            trace_id = options.parent.trace_id if options.parent else identity.trace_id(source.reference)
+            if options.shift_to is not None or latest.trace_id != trace_id.hex():
+                return _Plan(latest.revision + 1), None
+            shipment.had = latest.acknowledged
             return _Plan(latest.revision), None
         survey = self._surveyed(source, replace(options, revision=latest.revision), shift)
         same = survey.seal is not None and latest.seal is not None and survey.seal.digest == latest.seal.digest
@@ -397,8 +428,8 @@ class Run:
             trace_id=traces[0],
             parts=tuple(traces) if len(traces) > 1 else (),
             unchanged=shipment.withheld,
-            start=None if root is None else root.start.at,
-            end=None if root is None else root.end.at,
+            start=None if root is None else conversion.moved(root.start.at),
+            end=None if root is None else conversion.moved(root.end.at),
             events=conversion.events,
             duplicates=conversion.duplicates,
             warnings=tuple(warnings),
@@ -415,8 +446,9 @@ def _what_is_out(arrived: int) -> str:
 class _Again:
     """The answers of a session, that can be had a second time: kept when they are few, and else fetched again."""
 
-    def __init__(self, answers: Iterable[Answer], stop: Stop) -> None:
+    def __init__(self, answers: Iterable[Answer], stop: Stop, meanwhile: Callable[[], None]) -> None:
         self._answers = answers
+        self._meanwhile = meanwhile
         self._stop = stop
         self._kept: list[Answer] = []
         self._keeps = self._complete = False
@@ -434,6 +466,7 @@ class _Again:
         keeps = self._keeps
         self._kept.clear()
         for answer in self._stop.reading(self._answers):
+            self._meanwhile()  # what is acknowledged while a platform is slow is written down nevertheless
             keeps = keeps and len(self._kept) < _MOST_KEPT
             if keeps:
                 self._kept.append(answer)

@@ -21,9 +21,10 @@ GRACE = 5.0
 _SIGNALS = tuple(number for name in ("SIGINT", "SIGTERM") if (number := getattr(signal, name, None)) is not None)
 _SLICE = 0.05  # seconds after which who waits looks up
 _END = object()
+_STOP, _OVER = "stop", "over"
 
 
-class Stopped(BaseException):  # noqa: N818 - like KeyboardInterrupt, it is no error
+class Stopped(BaseException):
     """Ends a wait for a platform, since the run was asked to stop."""
 
 
@@ -43,12 +44,12 @@ class Stop:
         self.asked = False
         self.hurries = False
         self._reading = False
-        self._requests: SimpleQueue[bool] = SimpleQueue()  # True for each time that somebody asked, False at the end
+        self._requests: SimpleQueue[str] = SimpleQueue()  # one for each time that somebody asked, and one at the end
 
     def ask(self) -> None:
         """Ask the run to stop; asked again, it waits for no answer any more. From any thread, or a signal's handler."""
         self.asked = True
-        self._requests.put(True)
+        self._requests.put(_STOP)
 
     def wait(self, seconds: float) -> bool:
         """Wait, unless the run is asked to stop; say whether it is."""
@@ -65,17 +66,17 @@ class Stop:
         try:
             yield
         finally:
-            self._requests.put(False)
+            self._requests.put(_OVER)
             thread.join()
 
     def _hurry(self, hurry: Callable[[], None]) -> None:
-        if not self._requests.get():
+        if self._requests.get() == _OVER:
             return
         try:
-            again = self._requests.get(timeout=GRACE)
+            over = self._requests.get(timeout=GRACE) == _OVER
         except Empty:
-            again = True
-        if again:
+            over = False
+        if not over:
             self.hurries = True
             hurry()
 

@@ -49,7 +49,7 @@ def session_lines(report: SessionReport, now: int | None = None) -> Iterator[str
     yield f"{report.reference}  {report.events} events{again}, {report.made} spans"
     if report.subagent_of is not None:
         yield _line("ran for", report.subagent_of)
-    if report.trace_id is not None and (report.made or report.unchanged):
+    if report.trace_id is not None and (report.made or any(each.had for each in report.destinations)):
         revision = f" (revision {report.revision})" if report.revision > 1 else ""
         yield _line("trace id", f"{report.trace_id}{revision}")
         for number, trace_id in enumerate(report.parts[1:], start=2):

@@ -233,7 +233,9 @@ def _status(span: Span) -> dict[str, Any]:
 
 
 def _event(event: SpanEvent) -> dict[str, Any]:
-    told = {"timeUnixNano": str(event.time), "name": event.name}
+    told: dict[str, Any] = {"timeUnixNano": str(event.time)} if event.time else {}
+    if event.name:
+        told["name"] = event.name
     return _attributes(told, event.attributes, event.dropped_attributes)
 
 

@@ -56,7 +56,7 @@ class _Repeated(dict["str | bool | int | None", bytes]):
         super().__init__()
         self._name = name
 
-    def __missing__(self, value: str | bool | int | None) -> bytes:
+    def __missing__(self, value: str | bool | int | None) -> bytes:  # noqa: FBT001 - Python calls it so
         if len(self) > _MOST_REMEMBERED:
             self.clear()
         # Of words only those are remembered that are short: they are names.

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES_GRPC = 3_500_000
 """Of one request before compression. A gRPC server takes 4 MiB when nothing is configured."""
-MOST_BYTES_HTTP = 2_000_000
+MOST_BYTES_HTTP = 1_000_000
 MOST_SPANS = 5_000
 DEADLINE = 300.0
 """Seconds for which a batch is tried when nothing is said, once the destination has answered anything."""
@@ -59,7 +59,7 @@ _OLD = 1.0  # seconds after which a batch goes out though it is not full
 _SOON = 0.1  # seconds that are waited at least, though a server asks for less
 _SLICE = 0.05  # seconds after which somebody who waits looks up: a signal's handler may not wake him
 _IDLE = 0.25
-_PATIENCE = 0.005  # seconds that a full queue is borne before another sender is started
+_PATIENCE = 0.02  # seconds that a full queue is borne before another sender is started
 
 
 class Transport(Protocol):

@@ -1081,7 +1081,7 @@ def test_stopped_while_the_platform_is_silent_it_sends_nothing_of_that_session_a
             in (stdout)
         )
         assert "s2" not in stdout
-        assert stderr == "note: stopped after 1 of 2 sessions; the same command goes on from here\n"
+        assert stderr == "note: stopped after 0 of 2 sessions; the same command goes on from here\n"
         assert collector.requests == []
         assert files() == ["out.jsonl"]
         assert Path("out.jsonl").read_text(encoding="utf-8") == "what was there"
