@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.ledger import Lease, Ranges
     from otel_agent_events.otlp import Destination, Encoded, Outcome
+    from otel_agent_events.otlp.send import Sender
 
 _MOST_MESSAGES = 20
 
@@ -73,9 +74,11 @@ class Delivery:
         ledgered: the one of them that is under a ledger.
     """
 
-    def __init__(self, destinations: Sequence[Destination], ledgered: Destination | None = None) -> None:
+    def __init__(self, destinations: Sequence[Destination], ledgered: Sender | None = None) -> None:
         self._destinations = destinations
         self._ledgered = None if ledgered is None else list(destinations).index(ledgered)
+        if ledgered is not None:
+            ledgered.heard = _remember
         self._answered: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -190,11 +193,20 @@ class Delivery:
             self._answered.add(destination.name)
         if outcome.message and len(fate.messages) < _MOST_MESSAGES:
             fate.messages[outcome.message] = None
-        if number == self._ledgered and shipment.lease is not None:
-            if outcome.acknowledged == len(outcome.spans) and not outcome.doubtful:
-                shipment.lease.acknowledged(outcome.first, outcome.acknowledged)
-            elif outcome.doubtful:
-                shipment.doubtful = True
+        if number == self._ledgered and outcome.doubtful:
+            shipment.doubtful = True
+
+
+def _remember(outcome: Outcome) -> None:
+    """Tell the ledger what was acknowledged, at once: what it does not know is sent again when the process dies."""
+    shipment = outcome.owner
+    if (
+        isinstance(shipment, Shipment)
+        and shipment.lease is not None
+        and outcome.acknowledged == len(outcome.spans)
+        and not outcome.doubtful
+    ):
+        shipment.lease.acknowledged(outcome.first, outcome.acknowledged)
 
 
 def _lacking(encoded: Encoded, shipment: Shipment) -> Iterator[Encoded]:

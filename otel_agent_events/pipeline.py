@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import httpx
 
     from otel_agent_events.otlp import Destination
+    from otel_agent_events.otlp.send import Sender
     from otel_agent_events.reference import Reference
 
 OTLP = "otlp"
@@ -173,7 +174,7 @@ def replay(  # noqa: C901, PLR0915 - one step after the other, each said in a li
             raise UsageError("--traceparent puts one session under a live span; give one session")
         if options.parent is not None and options.max_trace_bytes is not None:
             raise UsageError("--traceparent puts a session into a trace that is there, and --max-trace-bytes splits it")
-        otlp: Destination | None = None
+        otlp: Sender | None = None
         book: Book | None = None
         aside: AsideFile | None = None
         said: list[str] = []

@@ -54,7 +54,6 @@ class DestinationReport(Counts):
     had: int = 0
     messages: tuple[str, ...] = ()
 
-
     @classmethod
     def of(cls, **told: Any) -> DestinationReport:
         """Make one of what was counted."""

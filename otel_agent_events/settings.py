@@ -73,11 +73,7 @@ class Settings:
     @property
     def unheeded(self) -> list[str]:
         """One line for each variable that is set and does not apply to recorded history."""
-        return [
-            f"{name} is set; {why}"
-            for name, why in _UNHEEDED.items()
-            if self.get(name) is not None
-        ]
+        return [f"{name} is set; {why}" for name, why in _UNHEEDED.items() if self.get(name) is not None]
 
     def exporters(self) -> list[str]:
         """Give the names in `OTEL_TRACES_EXPORTER`: `otlp` when it says nothing, and none for `none`."""

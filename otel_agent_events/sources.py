@@ -194,9 +194,7 @@ class Sources:
 
 
 def _fetched(client: Client, fetcher: Fetcher, reference: Reference, *, warnings: tuple[str, ...] = ()) -> Source:
-    return Source(
-        reference=reference, fetcher=fetcher, answers=_Fetched(client, fetcher, reference), warnings=warnings
-    )
+    return Source(reference=reference, fetcher=fetcher, answers=_Fetched(client, fetcher, reference), warnings=warnings)
 
 
 class _Fetched:

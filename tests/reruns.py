@@ -38,17 +38,14 @@ def url_of(folder: Path) -> str:
 
 def run(platform: LoopbackPlatform, collector: Collector, folder: Path, *references: str, **options: Any) -> Report:
     """Replay with the ledger in a folder."""
-    return replay(
-        references or [SESSION],
-        **{
-            "endpoint": collector.url,
-            "ledger": url_of(folder),
-            "set_aside": folder / "left.jsonl",
-            "base_url": platform.base_url,
-            "environ": {"VECTARA_API_KEY": KEY},
-        }
-        | options,
-    )
+    usual: dict[str, Any] = {
+        "endpoint": collector.url,
+        "ledger": url_of(folder),
+        "set_aside": folder / "left.jsonl",
+        "base_url": platform.base_url,
+        "environ": {"VECTARA_API_KEY": KEY},
+    }
+    return replay(references or [SESSION], **usual | options)
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -64,7 +61,7 @@ def doubled(collector: Collector) -> int:
 
 def started(*arguments: str, environ: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
     """Start the command line in a process of its own; Ctrl-C reaches it as from a terminal."""
-    return subprocess.Popen(  # noqa: S603 - it is ours
+    return subprocess.Popen(
         [sys.executable, "-m", "otel_agent_events", *arguments],
         env={**os.environ, "VECTARA_API_KEY": KEY, **(environ or {})},
         stdout=subprocess.PIPE,

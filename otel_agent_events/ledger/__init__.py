@@ -50,7 +50,7 @@ RENEWAL = 5.0
 """Seconds between two renewals."""
 
 _DOUBT = 10.0  # seconds without a renewal, after which it is asked for at once: something held this process up
-_GROUP = 0.05  # seconds for which writes are gathered
+_GROUP = 0.01  # seconds for which writes are gathered
 _MOST = 500  # sessions in one group
 
 # Time goes on for others while this machine sleeps.

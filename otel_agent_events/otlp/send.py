@@ -113,6 +113,7 @@ class Sender:
 
     Attributes:
         failure: why nothing is sent any more, once that is so.
+        heard: is told of each outcome at once, by the thread that has it; what takes time or raises is no good there.
         wants_spans: bytes are enough.
     """
 
@@ -134,6 +135,7 @@ class Sender:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
+        self.heard: Callable[[Outcome], None] | None = None
         self.failure: DestinationError | None = None
         self._transport = transport
         self._most_bytes = most_bytes  # grows smaller when the server finds a batch too large
@@ -594,6 +596,9 @@ class Sender:
         )
 
     def _settle(self, outcomes: list[Outcome]) -> None:
+        if self.heard is not None:
+            for outcome in outcomes:
+                self.heard(outcome)
         with self._room:
             self._outcomes += outcomes
 

@@ -13,7 +13,8 @@ _MOST_DIGITS = 19
 _NEIGHBOURS = 8
 """So many letters beside a number tell whether it is a piece of a hexadecimal id."""
 
-_LONG_RUN = re.compile(r"[0-9][0-9 \-]{12}")
+_LONG_RUN = re.compile(r"[0-9][0-9 \-]{12,}")
+_BEFORE_RUN, _AFTER_RUN = 6, 2  # characters: an escape, and a point with the first decimal
 _RUN = re.compile(
     # Not the decimals of a fraction; but after an escape, whose digits are not the number's.
     r"(?:(?P<escape>\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2})|(?<![0-9])(?<![0-9]\.))"
@@ -37,9 +38,13 @@ _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 def find_cards(text: str, found: list[Place]) -> None:
     """Add where card numbers stand in the text."""
-    if not _LONG_RUN.search(text):
-        return
-    for run in _RUN.finditer(text):
+    for long_run in _LONG_RUN.finditer(text):
+        start, end = long_run.span()
+        _find_in_run(text, max(0, start - _BEFORE_RUN), end + _AFTER_RUN, found)
+
+
+def _find_in_run(text: str, begin: int, until: int, found: list[Place]) -> None:
+    for run in _RUN.finditer(text, begin, until):
         groups = [group.span() for group in _GROUP.finditer(text, *run.span("digits"))]
         if not run["escape"] and _is_hexadecimal(_letters_before(text, groups[0][0])):
             del groups[0]

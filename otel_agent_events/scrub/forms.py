@@ -27,6 +27,7 @@ def _forms(table: dict[str, str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 _FAMILIES = (
     (
+        "_",
         re.compile(r"_[\w\-+/]{16}", re.ASCII).search,
         _forms(
             {
@@ -53,6 +54,7 @@ _FAMILIES = (
         ),
     ),
     (
+        "-",
         re.compile(r"-[\w\-]{16}", re.ASCII).search,
         _forms(
             {
@@ -77,6 +79,7 @@ _FAMILIES = (
         ),
     ),
     (
+        "A",
         re.compile(r"A[\w\-]{19}", re.ASCII).search,
         _forms(
             {
@@ -88,6 +91,7 @@ _FAMILIES = (
         ),
     ),
     (
+        ".",
         re.compile(r"\.[\w\-]{16}", re.ASCII).search,
         _forms(
             {
@@ -98,10 +102,12 @@ _FAMILIES = (
         ),
     ),
     (
+        "K",
         re.compile(r"K[0-9a-f]{16}").search,
         _forms({"SK": _EDGE + r"SK[0-9a-f]{32}"}),
     ),
     (
+        "=",
         re.compile(r"=[^\s\"'&;]{16}").search,
         _forms(
             {
@@ -143,8 +149,8 @@ _URL = re.compile(
 
 def find_forms(text: str, found: list[Place]) -> None:
     """Add where secrets of a known form stand in the text."""
-    for search, forms in _FAMILIES:
-        if search(text):
+    for sign, search, forms in _FAMILIES:
+        if sign in text and search(text):
             for literal, pattern in forms:
                 if literal in text:
                     find(pattern, text, found)

@@ -74,6 +74,8 @@ _PLAIN = re.compile(r"[\w\-]+")
 _RANDOM_LENGTH = 16
 _RANDOM = re.compile(r"[0-9A-Za-z+/=_\-]{16,}")
 _BEFORE_NAME = frozenset(_NAME_CHARACTERS)
+_VERBS = frozenset({"is", "was", "has", "to", "changed", "reset", "set", "updated"})
+"""Words after which the value may come: how the verbs of the pattern begin."""
 _RANDOM_DIGITS = 4
 _NOTHING = (0, 0)
 
@@ -89,6 +91,9 @@ def find_named(text: str, found: list[Place]) -> None:
         # To ask whether it is there is faster than to ask where, and either than to search by the pattern.
         at = low.find(stem) if stem in low else -1
         while at >= 0:
+            if _is_only_mentioned(low, at + len(stem)) and low[at - 1 : at] not in _BEFORE_NAME:
+                at = low.find(stem, at + 1)
+                continue
             # What has been taken is not searched again: a search may go far, but never twice.
             match = pattern.match(low, at)
             if match and match.end() >= done and not _is_in_prose(low, at, match):
@@ -97,6 +102,18 @@ def find_named(text: str, found: list[Place]) -> None:
                     found.append((start, end))
                     done = max(done, end)
             at = low.find(stem, at + 1)
+
+
+def _is_only_mentioned(low: str, at: int) -> bool:
+    """Whether a name that goes on here is followed by a short word, as "the token expired": told without a pattern.
+
+    What it is not sure of is for the pattern of the name, and `_is_in_prose`.
+    """
+    space = low.find(" ", at, at + _RANDOM_LENGTH)
+    if space < 0 or not (space == at or low[at:space].isalpha()):
+        return False
+    word, blank, _ = low[space + 1 : space + 1 + _RANDOM_LENGTH].partition(" ")
+    return bool(blank) and word.isalnum() and word.isascii() and word not in _VERBS
 
 
 def _is_in_prose(low: str, at: int, match: re.Match[str]) -> bool:
