@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.otlp.collectors import Collector, Received
 
 IN_FLIGHT = 3 + 8 + 1
-"""Requests that may be on their way, or answered and not yet written down: the queue, the senders, the one that fills."""
+"""Requests that may be on their way, or answered and not yet written down: queued, with the senders, and filling."""
 
 SMALL_REQUESTS = """
 from otel_agent_events.cli import main
