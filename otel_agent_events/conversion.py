@@ -328,7 +328,8 @@ class Conversion:
         is_full = part.nodes > 0 and (part.may_end or not self._options.turns) and self._overflows(node, body, most)
         if is_full:
             self._size -= len(body)
-            self._keep_root(part.root(self._session))
+            # With what was known first: later facts must not change what is out, should the session grow.
+            self._keep_root(part.root(self._first_known))
             ended = self._taken()
             self.largest, self._size = max(self.largest, self._size), 0
             self._part = part = Part(part.turns)
@@ -353,7 +354,7 @@ class Conversion:
         if size + _ROOM_FOR_ROOT + _LONG_VALUES * self._options.policy.max_value <= most:
             return False  # most often there is no need to look at the root
         assert self._builder is not None  # noqa: S101 - it is made before the first node
-        root = self._builder.build(self._part.root_with(node, self._session))
+        root = self._builder.build(self._part.root_with(node, self._first_known))
         return size + len(self._encoder.body(root)) + _STILL_COMING > most
 
     def _keep_root(self, root: SessionNode) -> None:
@@ -416,6 +417,10 @@ class Conversion:
         assert self._builder is not None  # noqa: S101 - it is made before the end
         if assembler.undated:
             self.warnings.append("no record has a time, so all times are invented, beginning in 1970")
+        most = self._options.max_trace_bytes
+        if most is not None and self.largest > most:
+            whole = "a turn, a span and a root stay whole" if self._options.turns else "a span and a root stay whole"
+            self.warnings.append(f"a part has {self.largest} bytes, which is more than --max-trace-bytes: {whole}")
         if not self.events:
             self.warnings.append("the session has no events")
         changed = self._changed + self._builder.changed

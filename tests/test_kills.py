@@ -104,7 +104,7 @@ def test_killed_at_any_moment_the_same_command_completes_everything(
 ) -> None:
     draw = random.Random(seed)  # noqa: S311 - the moment must be the same again
     with http_collector(answer=lambda _: HttpReply(delay=0.004)) as collector:
-        ended = killed(files, collector, tmp_path, requests=draw.randrange(16), delay=draw.uniform(0, 0.03))
+        ended = killed(files, collector, tmp_path, requests=draw.randrange(1, 21), delay=draw.uniform(0, 0.03))
         first = len(collector.taken)
         again = command(files, collector, tmp_path)
         _, stderr = again.communicate(timeout=60)
@@ -116,8 +116,7 @@ def test_killed_at_any_moment_the_same_command_completes_everything(
     twice = sum(len(copies) > 1 for copies in taken.values())
     largest = max(len(received.spans) for received in collector.taken)
     assert twice <= IN_FLIGHT * largest
-    assert ended in {-signal.SIGKILL, 0}
-    assert first <= len(collector.taken)
+    assert ended == -signal.SIGKILL or first == len(collector.taken)
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
         assert {entry.state for entry in ledger.entries()} == {"sent"}
         assert len(list(ledger.entries())) == len(files)
