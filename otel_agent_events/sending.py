@@ -241,6 +241,9 @@ def _hand_over(file: IO[bytes], book: Book, delivery: _Delivery, *, at_once: boo
     except Stopped:
         group.put()
         return False
+    except ReadError:  # the file breaks off; what came before goes out
+        group.put()
+        raise
     group.put()
     return True
 

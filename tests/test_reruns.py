@@ -410,6 +410,7 @@ def test_a_file_gets_all_of_it_where_the_collector_gets_nothing(
     assert (told["file"].made, told["file"].acknowledged, told["file"].had) == (first.made, first.made, 0)
     assert len(lines_of(here / "out")) == first.made
     assert doubled(collector) == 0
+    assert [entry.state for entry in entries(here)] == ["sent"]
 
 
 # --- two runs at once ---------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 @click.option(
     "--revision",
     metavar="NUMBER",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=2**31 - 1),
     default=1,
     show_default=True,
     help="Raise it to send a session that has grown since: it gets ids of its own. With a ledger, the least one.",
