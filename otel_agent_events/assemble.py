@@ -14,18 +14,11 @@ The rules are those of mapping.md, sections 2 and 3.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from dataclasses import dataclass
-from typing import (
-    TYPE_CHECKING,
-    ClassVar,
-    Generic,
-    Literal,
-    NamedTuple,
-    TypeAlias,
-    TypeVar,
-    dataclass_transform,
-)
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from otel_agent_events.events import (
     AgentMessage,
@@ -36,12 +29,13 @@ from otel_agent_events.events import (
     ToolCall,
     ToolResult,
     UserMessage,
+    parsed,
     value,
 )
 from otel_agent_events.times import LATEST, MICROSECOND, MILLISECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Timing: TypeAlias = Literal["recorded", "inferred", "synthetic"]
 """Where a time comes from: the record, a rule of the contract, or nowhere."""
@@ -59,21 +53,19 @@ _moment = tuple.__new__
 
 _RANK: dict[Timing, int] = {"recorded": 0, "inferred": 1, "synthetic": 2}
 
+TIMINGS: tuple[Timing, ...] = tuple(_RANK)
+
+
+def weaker(begun: Timing, ended: Timing) -> Timing:
+    """Give the less certain of two."""
+    return begun if _RANK[begun] > _RANK[ended] else ended
+
 
 class Moment(NamedTuple):
     """A nanosecond and where it comes from."""
 
     at: int
     timing: Timing
-
-
-@dataclass_transform(frozen_default=True, field_specifiers=())
-def node() -> Callable[[type[T]], type[T]]:
-    """Make a slotted dataclass that the type checker holds to be frozen, as `value` does.
-
-    One is made for every event, so it is made by position: that takes half the time.
-    """
-    return dataclass(slots=True)
 
 
 @value()
@@ -89,20 +81,19 @@ class Failure:
     description: str | None = None
 
 
-@node()
-class _Node:
+class _Node(Struct, gc=False):
+    """What every node has. Nodes are structs, as events are, and nothing in this package changes one."""
+
     start: Moment
     end: Moment
 
     @property
     def timing(self) -> Timing:
         """The weaker of the two: a span is `recorded` only when both its times are."""
-        begun, ended = self.start.timing, self.end.timing
-        return begun if begun == ended or _RANK[begun] > _RANK[ended] else ended
+        return weaker(self.start.timing, self.end.timing)
 
 
-@node()
-class EventNode(_Node):
+class EventNode(_Node, gc=False):
     """A message, a thought or a note.
 
     Attributes:
@@ -122,8 +113,7 @@ class EventNode(_Node):
         return self.event.kind
 
 
-@node()
-class ToolNode(_Node):
+class ToolNode(_Node, gc=False):
     """A call with its result, or one of the two alone.
 
     Attributes:
@@ -153,8 +143,7 @@ class ToolNode(_Node):
         return half
 
 
-@node()
-class TurnNode(_Node):
+class TurnNode(_Node, gc=False):
     """A turn: from a user message to the next one that follows something else."""
 
     kind: ClassVar[NodeKind] = "turn"
@@ -164,8 +153,7 @@ class TurnNode(_Node):
     failure: Failure | None
 
 
-@node()
-class SessionNode(_Node):
+class SessionNode(_Node, gc=False):
     """The session as a whole: the root.
 
     Attributes:
@@ -188,6 +176,24 @@ class SessionNode(_Node):
 
 
 Node: TypeAlias = EventNode | ToolNode | TurnNode | SessionNode
+
+
+def with_values(node: Node) -> Node:
+    """Give a node with values where its events hold written JSON, as conventions see it."""
+    match node:
+        case EventNode(event=event):
+            told = parsed(event)
+            return node if told is event else replace(node, event=told)
+        case ToolNode(call=call, result=result):
+            asked = None if call is None else parsed(call)
+            answered = None if result is None else parsed(result)
+            return node if asked is call and answered is result else replace(node, call=asked, result=answered)
+        case SessionNode(first=first, last=last) | TurnNode(first=first, last=last):
+            begun = None if first is None else parsed(first)
+            ended = None if last is None else parsed(last)
+            return node if begun is first and ended is last else replace(node, first=begun, last=ended)
+        case _:
+            assert_never(node)
 
 
 class Extent:
@@ -237,8 +243,7 @@ class _Turn:
         self.open = 0  # calls without a result, and results without a call, that wait
 
 
-@node()
-class _Waiting(Generic[Half]):
+class _Waiting(Struct, Generic[Half], gc=False):
     """One half of a pair, placed in time, waiting for the other."""
 
     event: Half
@@ -247,6 +252,10 @@ class _Waiting(Generic[Half]):
     clamped: bool
     index: int
     turn: _Turn
+
+
+_Queues: TypeAlias = "dict[str, _Waiting[Half] | deque[_Waiting[Half]]]"
+"""By call id, what waits under it. Most ids occur once, and need no queue of their own."""
 
 
 class Assembler:
@@ -268,8 +277,8 @@ class Assembler:
         self._turn = _Turn(0)
         self._said = False  # whether the previous event was a user message
         self._latest: int | None = None  # the greatest recorded time of the turn, notes apart
-        self._calls: defaultdict[str, deque[_Waiting[ToolCall]]] = defaultdict(deque)
-        self._early: defaultdict[str, deque[_Waiting[ToolResult]]] = defaultdict(deque)
+        self._calls: _Queues[ToolCall] = {}
+        self._early: _Queues[ToolResult] = {}
         self._extent = Extent()
         self._first: UserMessage | None = None
         self._last: AgentMessage | None = None
@@ -285,18 +294,20 @@ class Assembler:
         """Take what is known of the session now; the root will have the latest."""
         self._session = session
 
-    def feed(self, event: Event) -> Sequence[Node]:
-        """Take the next event; give the nodes that are closed by it.
+    def feed(self, *events: Event) -> Sequence[Node]:
+        """Take the next event, or several; give the nodes that are closed by them.
 
         Total: every event lands on exactly one node, here or in `close`.
         """
-        if self._known is None:
-            first_known = event.end if event.start is None else event.start
-            if first_known is None and self._session.started is None:
-                self._held.append(event)
-                return ()
-            self._release(first_known)
-        self._take(event)
+        take = self._take
+        for event in events:
+            if self._known is None:
+                first_known = event.end if event.start is None else event.start
+                if first_known is None and self._session.started is None:
+                    self._held.append(event)
+                    continue
+                self._release(first_known)
+            take(event)
         return self._drain() if self._closed else ()
 
     def close(self) -> list[Node]:
@@ -330,13 +341,14 @@ class Assembler:
 
     def _place(self, event: Event) -> tuple[Moment, Moment, bool]:
         """Give an event its start and end, and whether its end had to be clamped."""
-        start = event.start
-        end = start if event.end is None else event.end
+        start, end = event.start, event.end
         if end is None:
-            self._steps += 1
-            at = min((self._known or 0) + self._steps * self._step, LATEST)
-            moment = Moment(at=at, timing="synthetic")
-            return moment, moment, False
+            end = start
+            if end is None:
+                self._steps += 1
+                at = min((self._known or 0) + self._steps * self._step, LATEST)
+                moment = Moment(at=at, timing="synthetic")
+                return moment, moment, False
         latest = self._latest
         if start == end:
             begin = finish = _moment(Moment, (end, "recorded"))
@@ -351,21 +363,21 @@ class Assembler:
             at = begin.at if clamped else end
             finish = _moment(Moment, (at, "recorded"))
         self._known, self._steps = at, 0
-        if (latest is None or at > latest) and type(event) is not Note:
+        if (latest is None or at > latest) and event.__class__ is not Note:
             self._latest = at
         return begin, finish, clamped
 
     # --- one event ------------------------------------------------------------------------------------
 
     def _take(self, event: Event) -> None:
-        self._events += 1
-        index = self._events
+        self._events = index = self._events + 1
         said = isinstance(event, UserMessage)
         if said and not self._said:
             self._begin_turn()
         self._said = said
         start, end, clamped = self._place(event)
         turn = self._turn
+        # Tools come first, since most events are of them.
         if isinstance(event, ToolCall):
             self._take_call(_Waiting(event, start, end, clamped, index, turn))
             return
@@ -403,7 +415,7 @@ class Assembler:
             self._close_turn_if_over(early.turn)
             return
         call.turn.open += 1
-        self._calls[call.event.call_id or ""].append(call)
+        _put(self._calls, call.event.call_id or "", call)
 
     def _take_result(self, result: _Waiting[ToolResult]) -> None:
         self._tool_errors += result.event.failed is True
@@ -417,13 +429,13 @@ class Assembler:
             self._close_turn_if_over(call.turn)
             return
         result.turn.open += 1
-        self._early[result.event.call_id].append(result)
+        _put(self._early, result.event.call_id, result)
 
     def _close_pair(self, call: _Waiting[ToolCall], result: _Waiting[ToolResult]) -> None:
         """Make one node of a call and its result; a result that lies before its call is clamped to it."""
         clamped = result.end.at < call.start.at
         start, end = call.start, call.start if clamped else result.end
-        if call.start.timing == "synthetic" or result.end.timing == "synthetic":
+        if "synthetic" in (call.start.timing, result.end.timing):
             start, end = (Moment(at=moment.at, timing="synthetic") for moment in (start, end))
         self._cover(call.turn, start, end)
         self._closed.append(
@@ -491,7 +503,7 @@ class Assembler:
 
     def _close_orphans(self) -> None:
         """Close the results whose call never came, in their order."""
-        for result in sorted((each for queue in self._early.values() for each in queue), key=_by_index):
+        for result in sorted(_all(self._early), key=_by_index):
             self._close_orphan(result)
             result.turn.open -= 1
             self._close_turn_if_over(result.turn)
@@ -499,7 +511,7 @@ class Assembler:
     def _close_unanswered(self) -> int:
         """Close the calls whose result never came, in their order; return how many may yet be answered."""
         unfinished = 0
-        for call in sorted((each for queue in self._calls.values() for each in queue), key=_by_index):
+        for call in sorted(_all(self._calls), key=_by_index):
             missing = self._settled > call.index
             self._missing += missing
             unfinished += not missing
@@ -551,9 +563,7 @@ class Assembler:
 def assemble(session: Session, events: Iterable[Event], *, turns: bool = False) -> list[Node]:
     """Fold a whole session at once: the nodes in the order in which they close, the root last."""
     assembler = Assembler(session, turns=turns)
-    nodes = [node for event in events for node in assembler.feed(event)]
-    nodes.extend(assembler.close())
-    return nodes
+    return [*assembler.feed(*events), *assembler.close()]
 
 
 def _end_of_unanswered(call: _Waiting[ToolCall]) -> Moment:
@@ -564,15 +574,35 @@ def _end_of_unanswered(call: _Waiting[ToolCall]) -> Moment:
     return Moment(at=end.at, timing="synthetic" if call.start.timing == "synthetic" else "inferred")
 
 
-def _oldest(queues: defaultdict[str, deque[_Waiting[Half]]], call_id: str | None) -> _Waiting[Half] | None:
+def _put(queues: _Queues[Half], call_id: str, waiting: _Waiting[Half]) -> None:
+    """Let one half of a pair wait, behind those that wait under the same call id."""
+    there = queues.setdefault(call_id, waiting)
+    if there is waiting:
+        return
+    if isinstance(there, deque):
+        there.append(waiting)
+    else:
+        queues[call_id] = deque((there, waiting))
+
+
+def _oldest(queues: _Queues[Half], call_id: str | None) -> _Waiting[Half] | None:
     """Take the oldest of those that wait under a call id, and forget the id when it was the last."""
-    if not call_id or call_id not in queues:
-        return None
-    queue = queues[call_id]
-    oldest = queue.popleft()
-    if not queue:
-        del queues[call_id]
+    there = queues.get(call_id) if call_id else None
+    if not isinstance(there, deque):
+        return None if there is None else queues.pop(call_id or "")  # type: ignore[return-value]
+    oldest = there.popleft()
+    if not there:
+        del queues[call_id or ""]
     return oldest
+
+
+def _all(queues: _Queues[Half]) -> Iterator[_Waiting[Half]]:
+    """Give all that waits, under whatever id."""
+    for there in queues.values():
+        if isinstance(there, deque):
+            yield from there
+        else:
+            yield there
 
 
 def _by_index(waiting: _Waiting[ToolCall] | _Waiting[ToolResult]) -> int:

@@ -238,9 +238,8 @@ class Conversion:
                 return
             yield some
 
-    def _assembled(self, items: Sequence[Item]) -> list[Node]:
+    def _assembled(self, items: Sequence[Item]) -> Sequence[Node]:
         """Take what was read; give the nodes that are closed by it."""
-        nodes: list[Node] = []
         events: list[Event] = []
         for item in items:
             if isinstance(item, _FACTS):
@@ -252,20 +251,16 @@ class Conversion:
                 self.subagents[item.subagent.reference] = None
             events.append(item)
         if not events:
-            return nodes
+            return ()
         self.events += len(events)
         self._last_key = events[-1].key
-        if self._options.policy.content != "full":
-            events = list(map(self._options.policy.event, events))
         assembler = self._assembler
         assert assembler is not None  # noqa: S101 - there is an event
-        for closed in map(assembler.feed, events):
-            nodes += closed
-        return nodes
+        return assembler.feed(*self._options.policy.events(events))
 
     def _planned(self, nodes: Sequence[Node]) -> Iterable[bytes | None]:
         plans = self._plans
-        return repeat(None, len(nodes)) if plans is None else list(map(plans.body, nodes))
+        return repeat(None, len(nodes)) if plans is None else plans.bodies(nodes)
 
     def _learn(self, item: Session | Caution) -> None:
         """Take what is no event of its own, or tells of more than itself."""

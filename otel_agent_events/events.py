@@ -8,7 +8,12 @@ as integers. `None` means that the platform did not say; absent is never zero.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transform
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pydantic_core import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +24,13 @@ T = TypeVar("T")
 
 JSON: TypeAlias = Any
 """A value as a JSON parser gives it: None, bool, int, float, str, list, dict with str keys."""
+
+Written: TypeAlias = bytes
+"""A JSON value as its text in UTF-8, spelled as `attributes.json_bytes` spells it.
+
+Contents may be kept so where they are only passed on, since to parse them and to write them again takes most of the
+time of a replay. `parsed` gives an event with values; conventions only ever see such ones.
+"""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
@@ -34,12 +46,11 @@ def value(**options: bool) -> Callable[[type[T]], type[T]]:
 # --- the parts of a message ---------------------------------------------------------------------------
 
 
-@value()
-class Text:
-    """Words."""
+class Text(Struct, kw_only=True, frozen=True, gc=False):
+    """Words, which may still be written JSON."""
 
     type: ClassVar[str] = "text"
-    text: str
+    text: str | Written
 
 
 @value()
@@ -107,13 +118,8 @@ class Removed:
 Part: TypeAlias = Text | Structured | File | Uri | Skill | OtherPart | Removed
 
 
-class _Nothing(dict[str, Any]):
-    """What an event has where nothing was recorded: one for all, since one for each takes a tenth of its time."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]  # else a dataclass takes it for no default
-
-
-_NOTHING = _Nothing()
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""What an event has where nothing was recorded: one for all."""
 
 
 # --- the events ---------------------------------------------------------------------------------------
@@ -140,9 +146,10 @@ class SessionLink:
     reference: Reference
 
 
-@value()
-class _Event:
+class _Event(Struct, kw_only=True, frozen=True, gc=False):
     """What every event has.
+
+    Events are structs and no dataclasses: one is made for every record, and this takes a tenth of the time.
 
     Attributes:
         key: names the event within its session, in every run (mapping.md section 4).
@@ -170,8 +177,7 @@ class _Event:
     remainder: JSON = None
 
 
-@value()
-class UserMessage(_Event):
+class UserMessage(_Event, kw_only=True, frozen=True):
     """A person, or the program that stands for one, says something to the agent."""
 
     kind: Literal["user_message"] = "user_message"
@@ -179,16 +185,14 @@ class UserMessage(_Event):
     author: str | None = None
 
 
-@value()
-class Thinking(_Event):
+class Thinking(_Event, kw_only=True, frozen=True):
     """The agent thinks. `text` may be absent: some platforms record only that it thought."""
 
     kind: Literal["thinking"] = "thinking"
-    text: str | None = None
+    text: str | Written | None = None
 
 
-@value()
-class ToolCall(_Event):
+class ToolCall(_Event, kw_only=True, frozen=True):
     """The agent calls a tool. `call_id` pairs it with its result; without one nothing is paired."""
 
     kind: Literal["tool_call"] = "tool_call"
@@ -199,8 +203,7 @@ class ToolCall(_Event):
     arguments: JSON = None
 
 
-@value()
-class ToolResult(_Event):
+class ToolResult(_Event, kw_only=True, frozen=True):
     """A tool answers.
 
     Attributes:
@@ -217,8 +220,7 @@ class ToolResult(_Event):
     subagent: Subagent | None = None
 
 
-@value()
-class AgentMessage(_Event):
+class AgentMessage(_Event, kw_only=True, frozen=True):
     """The agent, or a human agent, says something to the user.
 
     Attributes:
@@ -232,8 +234,7 @@ class AgentMessage(_Event):
     model: str | None = None
 
 
-@value()
-class Note(_Event):
+class Note(_Event, kw_only=True, frozen=True):
     """Anything else that the platform records. A record of an unknown type is a note `unknown_event`.
 
     Attributes:
@@ -244,12 +245,46 @@ class Note(_Event):
 
     kind: Literal["note"] = "note"
     name: str = "unknown_event"
-    attributes: Mapping[str, JSON] = field(default_factory=dict)
-    content: Mapping[str, JSON] = field(default_factory=dict)
+    attributes: Mapping[str, JSON] = _NOTHING
+    content: Mapping[str, JSON] = _NOTHING
     failure: Literal["interrupt", "limit"] | None = None
 
 
 Event: TypeAlias = UserMessage | Thinking | ToolCall | ToolResult | AgentMessage | Note
+
+
+E = TypeVar("E", bound=Event)
+
+
+def parsed(event: E) -> E:
+    """Give an event with values where it holds written JSON; one that holds none is returned as it is."""
+    told: Any = event
+    match event:
+        case Thinking(text=bytes() as text):
+            told = replace(event, text=from_json(text))
+        case ToolCall(arguments=bytes() as text):
+            told = replace(event, arguments=from_json(text))
+        case ToolResult(result=bytes() as text):
+            told = replace(event, result=from_json(text))
+        case UserMessage(parts=parts) | AgentMessage(parts=parts):
+            if any(isinstance(part, Text) and isinstance(part.text, bytes) for part in parts):
+                told = replace(event, parts=tuple(map(_parsed_part, parts)))
+        case _:
+            pass
+    kept: E = told
+    return kept
+
+
+def _parsed_part(part: Part) -> Part:
+    return Text(text=words(part.text)) if isinstance(part, Text) else part
+
+
+def words(text: str | Written) -> str:
+    """Give words as a text, also where they are written JSON."""
+    if isinstance(text, str):
+        return text
+    told: str = from_json(text)
+    return told
 
 
 # --- the session --------------------------------------------------------------------------------------

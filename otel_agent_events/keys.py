@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 from otel_agent_events.ids import canonical, content_key
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from otel_agent_events.events import JSON
 
 DEEPEST = 100
 """Levels of nesting that a record may have; what lies deeper is kept as its JSON text."""
+
+
+def _in_no_other_way() -> None:
+    """A record is told in one way only."""
 
 
 class Keys:
@@ -38,7 +42,14 @@ class Keys:
         self._met: Counter[str] = Counter()
         self._met_in_listing: Counter[tuple[str, str]] = Counter()
 
-    def claim(self, record: JSON, identifier: str | None = None, *, listing: str = "") -> str | None:
+    def claim(
+        self,
+        record: JSON,
+        identifier: str | None = None,
+        *,
+        listing: str = "",
+        otherwise: Callable[[], int | None] = _in_no_other_way,
+    ) -> str | None:
         """Give the key of a record, or None when this very record was met before.
 
         Args:
@@ -46,18 +57,44 @@ class Keys:
             identifier: the platform's id of the record, if it has one.
             listing: names the list in which the record was met. Pages of one list bear one name; when the same
                 records are met in several lists, the n-th equal record of one list is the n-th of the others.
+            otherwise: as `claim_told` takes it.
         """
         self.may_be_deep = True
         if identifier is None:
             return self._claim_by_content(key_of(record), listing)
-        digest = self._digest(record)
+        return self.claim_told(identifier, self.digest(record), otherwise)
+
+    def claim_new(self, identifiers: Sequence[str], digests: Sequence[int]) -> bool:
+        """Claim several records at once: each gets its id for its key. False, and nothing is done, when one is not new.
+
+        Args:
+            identifiers: the platform's ids of the records.
+            digests: of the records: equal for equal ones, and not zero.
+        """
+        return self._taken.add_new(list(map(hash, identifiers)), digests)
+
+    def claim_told(self, identifier: str, digest: int, otherwise: Callable[[], int | None]) -> str | None:
+        """Give the key of a record that is known by a digest, or None when this very record was met before.
+
+        Args:
+            identifier: the platform's id of the record.
+            digest: equal for equal records that are told in this way, and not zero.
+            otherwise: gives the digest of the same record told in another way, if there is one: the one that was met
+                before may have been told so. It is only asked when the id was met before.
+        """
         holder = self._taken.add(hash(identifier), digest)
         if holder is None:
             return identifier
-        if holder == digest or self._others.add(hash((identifier, digest)), digest) is not None:
+        other = digest if holder == digest else otherwise()
+        if holder in (digest, other) or self._was_met(identifier, digest, other):
             self.duplicates += 1
             return None
         return self._next_free(identifier)
+
+    def _was_met(self, identifier: str, digest: int, other: int | None) -> bool:
+        """Note a record that does not get its own id for a key; say whether it was noted before, in either way."""
+        met = self._others.add(hash((identifier, digest)), digest) is not None
+        return met or (other is not None and self._others.add(hash((identifier, other)), other) is not None)
 
     def _claim_by_content(self, key: str, listing: str) -> str | None:
         self._met_in_listing[listing, key] += 1
@@ -76,8 +113,8 @@ class Keys:
         self._last_number[key] = number
         return f"{key}#{number}"
 
-    def _digest(self, record: JSON) -> int:
-        """Give a number by which an equal record is known again in this process; it is not `_NOBODY`."""
+    def digest(self, record: JSON) -> int:
+        """Give a number by which an equal record is known again in this process; it is not zero."""
         if isinstance(record, Changed):
             return hash(record.original) or 1
         try:
@@ -158,6 +195,30 @@ class _Claims:
             self._few = None
             self._make_table(4 * len(few), few.items())
         return None
+
+    def add_new(self, several: Sequence[int], holders: Sequence[int]) -> bool:
+        """Add hashes with their holders if none of them is there yet; else add nothing, and give False."""
+        few = self._few
+        if 0 in several or len(set(several)) < len(several):
+            return False
+        if few is None:
+            table, mask = self._table, self._mask
+            for hashed in several:
+                place = hashed & mask
+                while held := table[place]:
+                    if held == hashed:
+                        return False
+                    place = (place + 2) & mask
+            for hashed, holder in zip(several, holders, strict=True):
+                self._add_to_table(hashed, holder)
+            return True
+        if not few.keys().isdisjoint(several):
+            return False
+        few.update(zip(several, holders, strict=True))
+        if len(few) > self._FEW:
+            self._few = None
+            self._make_table(4 * len(few), few.items())
+        return True
 
     def _add_to_table(self, hashed: int, holder: int) -> int | None:
         table, mask = self._table, self._mask

@@ -22,6 +22,7 @@ from otel_agent_events.events import (
     ToolResult,
     Uri,
     UserMessage,
+    words,
 )
 from otel_agent_events.times import written
 
@@ -209,22 +210,22 @@ def summary(event: Event) -> str | None:
     match event:
         case UserMessage() | AgentMessage():
             parts = event.parts
-            words = _part_summary(parts[0]) if len(parts) == 1 else " ".join(filter(None, map(_part_summary, parts)))
+            said = _part_summary(parts[0]) if len(parts) == 1 else " ".join(filter(None, map(_part_summary, parts)))
         case Thinking():
-            words = event.text or ""
+            said = "" if event.text is None else words(event.text)
         case Note():
-            words = ", ".join(
+            said = ", ".join(
                 f"{name}: {_plain(told)}" for name, told in (*event.attributes.items(), *event.content.items())
             )
-            if not words and isinstance(event.remainder, Mapping):
-                words = ", ".join(f"{name}: {_plain(told)}" for name, told in event.remainder.items())
+            if not said and isinstance(event.remainder, Mapping):
+                said = ", ".join(f"{name}: {_plain(told)}" for name, told in event.remainder.items())
         case ToolCall():
-            words = _said(event.arguments)
+            said = _said(event.arguments)
         case ToolResult():
-            words = _said(event.result)
+            said = _said(event.result)
         case _:
             assert_never(event)
-    return shortened(words) or None
+    return shortened(said) or None
 
 
 def _tool_summary(node: ToolNode) -> str | None:
@@ -235,7 +236,11 @@ def _tool_summary(node: ToolNode) -> str | None:
 
 def pair_summary(asked: str, answered: str) -> str | None:
     """Say a call and its result in at most 80 characters: half of them to each, or more where the other needs less."""
-    asked, answered = shortened(asked), shortened(answered)
+    return pair_line(shortened(asked), shortened(answered))
+
+
+def pair_line(asked: str, answered: str) -> str | None:
+    """Give `pair_summary` of what has been shortened already."""
     if not asked or not answered:
         return asked or answered or None
     asked = _cut(asked, max(_HALF, SUMMARY_LENGTH - len(_ARROW) - len(answered)))
@@ -253,7 +258,7 @@ def _said(told: JSON) -> str:
 def _part_summary(part: Part) -> str:
     match part:
         case Text(text=text):
-            return text
+            return words(text)
         case Structured(content=content):
             return _plain(content)
         case Uri(uri=uri):
@@ -280,11 +285,11 @@ def _plain(told: JSON) -> str:
         return beginning(told, MOST_OF_WORDS)
 
 
-def shortened(words: str, length: int = SUMMARY_LENGTH) -> str:
+def shortened(text: str, length: int = SUMMARY_LENGTH) -> str:
     """Bring words into one line of at most so many characters; what is cut off leaves an ellipsis."""
-    some = words[: length + _LOOK_AHEAD]
+    some = text[: length + LOOK_AHEAD]
     flat = " ".join(some.split())
-    if len(flat) > length or len(some) == len(words):
+    if len(flat) > length or len(some) == len(text):
         line = _cut(flat, length)
         try:
             line.encode()
@@ -292,11 +297,14 @@ def shortened(words: str, length: int = SUMMARY_LENGTH) -> str:
             pass  # an unpaired surrogate takes more room than one character
         else:
             return line
-    return _cut(" ".join(words[:MOST_OF_WORDS].encode("utf-8", "backslashreplace").decode().split()), length)
+    return _cut(" ".join(text[:MOST_OF_WORDS].encode("utf-8", "backslashreplace").decode().split()), length)
 
 
-_LOOK_AHEAD = 32
+LOOK_AHEAD = 32
 """Characters beyond those that are shown: as many as runs of white space may take in most texts."""
+
+LOOKED_AT = SUMMARY_LENGTH + LOOK_AHEAD
+"""Characters of a text that are enough for most summaries."""
 
 
 def _cut(line: str, length: int) -> str:

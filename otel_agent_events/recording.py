@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.events import Caution, Session
-from otel_agent_events.fetchers import FETCHERS
+from otel_agent_events.fetchers import FETCHERS, Usual
 from otel_agent_events.fetchers.client import encoded_path
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
 from otel_agent_events.originals import changed_parts, with_texts, without_members
@@ -95,7 +96,7 @@ def record(
         file = Replacement(path)
         stack.callback(file.abandon)
         (source,) = wanted.open()
-        answers = list(source.answers)
+        answers = [_parsed(answer) for answer in source.answers]
         take_out = _TakeOut(
             names=fetcher.secrets,
             mask=sources.client(fetcher).mask,
@@ -143,6 +144,11 @@ def _recorded(answer: Answer, take_out: Callable[[JSON], JSON]) -> RecordedAnswe
         body=body,
         changed=changed_parts(answer.body, body),
     )
+
+
+def _parsed(answer: Answer) -> Answer:
+    """Give an answer with its body as parsed JSON, as it is recorded."""
+    return replace(answer, body=answer.body.parsed()) if isinstance(answer.body, Usual) else answer
 
 
 def _outermost(pointers: Mapping[str, str]) -> int:

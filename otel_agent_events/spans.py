@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from otel_agent_events import ids, times
-from otel_agent_events.assemble import EventNode, Failure, Node, SessionNode, ToolNode, TurnNode
+from otel_agent_events.assemble import EventNode, Failure, Node, SessionNode, ToolNode, TurnNode, with_values
 from otel_agent_events.attributes import Attribute, Final, Finisher
 from otel_agent_events.content import DEFAULT_MAX_VALUE
 from otel_agent_events.errors import UsageError
@@ -257,6 +257,7 @@ class SpanBuilder:
 
     def build(self, node: Node) -> Span:
         """Make the span of a node whose event has been through the content policy."""
+        node = with_values(node)
         match node:
             case EventNode():
                 return self._span(

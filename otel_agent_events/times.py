@@ -9,7 +9,6 @@ import math
 import re
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
 from typing import NamedTuple
 
 MICROSECOND = 1_000
@@ -55,22 +54,32 @@ def parse_usual(written: str) -> int | None:
     Returns:
         Nanoseconds, exactly; None when it is written in another form, which is for `parse` to read.
     """
-    minute, second, rest = _minute(written[:17]), _SECONDS.get(written[17:19]), written[19:]
-    if minute is None or second is None:
+    minute = _MINUTES.get(written[:17], _UNKNOWN)
+    if minute is _UNKNOWN:
+        minute = _minute(written[:17])
+    rest = written[17:]
+    if minute is None or not rest.isascii() or rest[-1:] != "Z":
         return None
-    if rest == "Z":
-        return minute + second
-    digits = rest[1:-1]
-    if rest[:1] == "." and rest[-1] == "Z" and digits.isdigit() and digits.isascii() and len(digits) <= _DIGITS:
-        return minute + second + int(digits) * _UNITS[len(digits)]
-    return None
+    # Two digits of the second, a point, at most nine digits of a fraction, the zone.
+    second, digits = rest[:2], rest[3:-1]
+    if rest[2:3] == "." and digits.isdigit() and len(digits) <= _DIGITS:
+        return minute + _SECONDS[second] + int(digits) * _UNITS[len(digits)] if second in _SECONDS else None
+    return minute + _SECONDS[second] if second in _SECONDS and len(rest) == len("00Z") else None
 
 
-@lru_cache(maxsize=1024)
 def _minute(written: str) -> int | None:
     """Read `2024-01-15T10:35:`, which the times of a session share; None when no second of it can be told."""
     first, last = _parse_any(f"{written}00Z"), _parse_any(f"{written}59.999999999Z")
-    return None if first is None or last is None else first.nanoseconds
+    if len(_MINUTES) >= _MOST_MINUTES:
+        _MINUTES.clear()
+    made = _MINUTES[written] = None if first is None or last is None else first.nanoseconds
+    return made
+
+
+_MINUTES: dict[str, int | None] = {}
+"""By how they are written, in nanoseconds since 1970."""
+_MOST_MINUTES = 1024
+_UNKNOWN = -1
 
 
 def _parse_any(written: str) -> Stamp | None:

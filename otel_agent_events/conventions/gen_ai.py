@@ -24,6 +24,7 @@ from otel_agent_events.events import (
     Thinking,
     Uri,
     UserMessage,
+    words,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _event(node: EventNode) -> Labels:
                 attributes={"gen_ai.input.messages": _messages("user", message.parts)},
             )
         case Thinking(text=text):
-            reasoning = None if text is None else _words("assistant", "reasoning", text)
+            reasoning = None if text is None else _words("assistant", "reasoning", words(text))
             return Labels(
                 name="thinking",
                 attributes={"gen_ai.output.messages": reasoning},
@@ -164,7 +165,7 @@ def _invoke(session: Session) -> str:
 def _messages(role: str, parts: tuple[Part, ...]) -> Attribute | None:
     """Write parts as one message; None when no part is left that says anything."""
     if len(parts) == 1 and isinstance(parts[0], Text):
-        return _words(role, "text", parts[0].text)
+        return _words(role, "text", words(parts[0].text))
     written = [part for part in map(_part, parts) if part is not None]
     return Json(_message(role, written)) if written else None
 
@@ -173,16 +174,16 @@ def _message(role: str, parts: list[JSON]) -> JSON:
     return [{"role": role, "parts": parts}]
 
 
-def _words(role: str, kind: str, words: str) -> str:
+def _words(role: str, kind: str, said: str) -> str:
     """Write a message of one part that is words: most messages are, and this is their JSON text at once."""
-    return f'[{{"role":"{role}","parts":[{{"type":"{kind}","content":{json_text(words)}}}]}}]'
+    return f'[{{"role":"{role}","parts":[{{"type":"{kind}","content":{json_text(said)}}}]}}]'
 
 
 def _part(part: Part) -> JSON:
     """Write a part as the conventions' JSON schema of messages has it; kinds that it lacks are generic parts."""
     match part:
         case Text(text=text):
-            return {"type": "text", "content": text}
+            return {"type": "text", "content": words(text)}
         case Structured(content=content):
             return {"type": "text", "content": json.dumps(content, ensure_ascii=False)}
         case File():

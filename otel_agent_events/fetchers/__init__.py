@@ -46,7 +46,7 @@ class Answer:
 
     Attributes:
         label: that of the request.
-        body: the parsed JSON; None when it failed.
+        body: the parsed JSON, or what a `Quick` fetcher made of it; None when it failed.
         source: the request, or the file, in words for messages.
         failure: why there is no body, when the request was allowed to fail.
         continues: this is a further piece of the answer before it, such as one more record of the same list, and no
@@ -186,6 +186,32 @@ class Finder(Protocol):
 
     def find(self, reference: Reference) -> Finding:
         """Yield the requests that complete a reference of which parts are ""; the last part never is."""
+        ...
+
+
+@runtime_checkable
+class Usual(Protocol):
+    """The body of an answer in a form of a fetcher's own, which its reader takes more quickly than parsed JSON."""
+
+    def parsed(self) -> JSON:
+        """Give it as parsed JSON."""
+        ...
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """What a fetcher has as well when it can read usual answers without parsing all that is in them."""
+
+    def usual(self, content: bytes | memoryview, label: str | None = None) -> Usual | None:
+        """Take a body, if everything in it is as usual; None for any other, which is parsed then.
+
+        Args:
+            content: the body as it came; it is not changed while what comes of it is in use.
+            label: that of the request, if it was asked for.
+
+        Where the fetcher and its reader take a body, they must take what comes out here as well, and make the same of
+        both.
+        """
         ...
 
 

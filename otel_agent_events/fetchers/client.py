@@ -13,14 +13,14 @@ import random
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 from pydantic_core import from_json
 
 from otel_agent_events.errors import FetchError, UsageError
-from otel_agent_events.fetchers import Answer
+from otel_agent_events.fetchers import Answer, Quick
 from otel_agent_events.fetchers.auth import TokenError
 from otel_agent_events.messages import MOST_READ, one_line, user_agent
 from otel_agent_events.originals import changed_parts, with_originals, with_texts
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from otel_agent_events.events import JSON
-    from otel_agent_events.fetchers import Connection, Fetcher, Finder, Found, Request
+    from otel_agent_events.fetchers import Connection, Fetcher, Finder, Found, Request, Usual
     from otel_agent_events.reference import Reference
 
 RETRIED = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
@@ -77,6 +77,13 @@ class Waiting:
     draw: Callable[[], float] = random.random
 
 
+_TakeUsual: TypeAlias = "Callable[[bytes, str], Usual | None]"
+
+
+def _nothing_usual(_: bytes, __: str) -> None:
+    """Most fetchers read everything from parsed JSON."""
+
+
 class Client:
     """Carry out the requests of one platform's fetcher.
 
@@ -110,11 +117,12 @@ class Client:
             FetchError: the platform did not answer as hoped. The answers given before it are good.
         """
         asking = fetcher.ask(reference)
+        usual = fetcher.usual if isinstance(fetcher, Quick) else _nothing_usual
         request = next(asking, None)
         for asked in itertools.count():
             if request is None:
                 return
-            answer = self._answer(request, reference, asked)
+            answer = self._answer(request, reference, asked, usual)
             if answer.failure is None:
                 yield answer
             # Of a failure the fetcher says first whether it is one of the session; then it is raised here.
@@ -144,7 +152,7 @@ class Client:
             found: Found = end.value
         return found
 
-    def _answer(self, request: Request, reference: Reference, asked: int) -> Answer:
+    def _answer(self, request: Request, reference: Reference, asked: int, usual: _TakeUsual = _nothing_usual) -> Answer:
         """Give the answer to a request, of which so many were made before it on behalf of a session."""
         words = self._words(request)
         if asked >= self._limits.requests:
@@ -153,7 +161,7 @@ class Client:
                 f"a session may take {self._limits.requests} of them",
                 request=words,
             )
-        got = self._shared.get(words) or self._get(request)
+        got = self._shared.get(words) or self._get(request, usual)
         if request.shared and not _may_pass(got[1]):
             self._shared[words] = got
         body, trouble = got
@@ -165,21 +173,24 @@ class Client:
             raise failure
         return Answer(label=request.label, body=None, source=words, failure=failure, request=request)
 
-    def _get(self, request: Request) -> tuple[JSON, FetchError | None]:
+    def _get(self, request: Request, usual: _TakeUsual) -> tuple[JSON, FetchError | None]:
         """Give what was answered, or why there is nothing; the message does not name the session yet."""
         try:
             body = self._persist(request)
             try:
-                return self._without_ours(parse_json(body), body), None
+                quoted = self._connection.credentials.may_be_in(body)
+                told = None if quoted else usual(body, request.label)
+                if told is not None:
+                    return told, None
+                answer = parse_json(body)
+                return self._without_ours(answer) if quoted else answer, None
             except ValueError as error:
                 raise self._error(request, f"answered 200 with {error}") from None
         except FetchError as error:
             return None, error
 
-    def _without_ours(self, answer: JSON, body: bytes) -> JSON:
-        """Give an answer without our own credentials, if it quotes them; its records keep their keys."""
-        if not self._connection.credentials.may_be_in(body):
-            return answer
+    def _without_ours(self, answer: JSON) -> JSON:
+        """Give an answer that quotes our own credentials without them; its records keep their keys."""
         masked = with_texts(answer, self._connection.credentials.mask_data)
         return with_originals(masked, changed_parts(answer, masked))
 

@@ -20,6 +20,7 @@ from otel_agent_events.events import (
     Uri,
     UserMessage,
     value,
+    words,
 )
 from otel_agent_events.fetchers.fields import Fields
 
@@ -216,7 +217,7 @@ def _read_message(message: Mapping[str, JSON]) -> _Message:
     parts = tuple(_parts(fields, (type_ or "text").casefold()))
     if not parts:
         return _Message(type=type_, parts=(OtherPart(content=message),), command=False, rest=message)
-    command = any(isinstance(part, Text) and part.text.startswith(_COMMAND) for part in parts)
+    command = any(isinstance(part, Text) and words(part.text).startswith(_COMMAND) for part in parts)
     return _Message(type=type_, parts=parts, command=command, rest=fields.rest())
 
 

@@ -12,13 +12,13 @@ from pydantic_core import from_json
 
 from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.events import value
-from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher, Readable, form_of
+from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher, Quick, Readable, form_of
 from otel_agent_events.fetchers.client import integer
 from otel_agent_events.originals import with_originals
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from otel_agent_events.events import JSON
 
@@ -273,9 +273,36 @@ def _values(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
     """Parse one JSON value after the other; where one is broken, what came before it is good."""
     content = utf8(content)
     try:
-        return _values_of_lines(content), []
+        return _usual_values(content) or _values_of_lines(content), []
     except ValueError:
         return _values_one_by_one(content, name)
+
+
+def _usual_values(content: bytes) -> list[JSON]:
+    """Take a file of one answer a line, when the first one is as usual; an empty list for any other file.
+
+    Raises:
+        ValueError: a line is no JSON value, or one that only the standard library can read.
+    """
+    fetchers = [fetcher for fetcher in _loaded()[0] if isinstance(fetcher, Quick)]
+    values: list[JSON] = []
+    for line in _lines(content) if fetchers else ():
+        usual = next(filter(None, (fetcher.usual(line) for fetcher in fetchers)), None)
+        if usual is None and not values:
+            break
+        values.append(from_json(bytes(line), cache_strings="keys") if usual is None else usual)
+    return values
+
+
+def _lines(content: bytes) -> Iterator[memoryview]:
+    """Give the lines that are not empty, without copying them."""
+    view, begin = memoryview(content), 0
+    while begin < len(content):
+        end = content.find(b"\n", begin)
+        end = len(content) if end < 0 else end
+        if content[begin : begin + 1].strip(_SPACE) or content[begin:end].strip(_SPACE):
+            yield view[begin:end]
+        begin = end + 1
 
 
 def _values_of_lines(content: bytes) -> list[JSON]:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace as renamed
+
 from otel_agent_events import times
 from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.events import Caution, ContextUsage, Event, Note, Session
@@ -17,23 +19,22 @@ from otel_agent_events.fetchers import Answer, Connection, Found, Request
 from otel_agent_events.fetchers.auth import ApiKey, ClientCredentials, Credentials
 from otel_agent_events.fetchers.client import checked_base_url
 from otel_agent_events.fetchers.fields import Fields
-from otel_agent_events.fetchers.vectara_events import event_of, usual_event_of
+from otel_agent_events.fetchers.vectara_events import event_of
+from otel_agent_events.fetchers.vectara_pages import UsualPage, json_of, read_usual, usual_digest
 from otel_agent_events.keys import Keys, shallow
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Asking, Finding, Item
+    from otel_agent_events.fetchers.vectara_pages import UsualRecord
 
 BASE_URL = "https://api.vectara.io"
 TOKEN_URL = "https://auth.vectara.io/oauth2/token"  # noqa: S105 - an address, not a secret
 PAGE = "100"
 """The most events that Vectara gives on one page; its default is 10 or 20, as its documents differ."""
-
-_STRIDE = 128
-"""Records that are read at once."""
 
 MOST_AGENTS = 500
 """Agents in which a session is looked for when its agent is not named: each costs a request."""
@@ -89,7 +90,8 @@ class Vectara:
                     raise answer.failure
                 query = {name: told for name, told in query.items() if name != "include_hidden"}
                 continue
-            page_key = _page_key(answer.body)
+            body = answer.body
+            page_key = _page_key(body.around if isinstance(body, UsualPage) else body)
             if not page_key or page_key in asked_for:
                 return
             asked_for.add(page_key)
@@ -133,9 +135,15 @@ class Vectara:
         """Make a reader for the answers of one session."""
         return VectaraReader(reference)
 
+    def usual(self, content: bytes | memoryview, label: str | None = None) -> UsualPage | None:
+        """Take a page of events as it is written, if it can be read so."""
+        return UsualPage.of(content) if label in {None, "events"} else None
+
     def recognise(self, body: JSON) -> str | None:
         """Tell a page of events, a session and an agent by their members."""
         match body:
+            case UsualPage():
+                return "events"
             case {"events": _}:
                 return "events"
             case {"agent_key": str()}:
@@ -155,6 +163,8 @@ class Vectara:
                 case Answer(label="session", body={"agent_key": str(agent_key)} as body):
                     agent = agent or agent_key
                     session = session or _first_text(body, "key", "id")
+                case Answer(label="events", body=UsualPage() as page):
+                    session = session or page.session
                 case Answer(label="events", body={"events": list(records)}):
                     named = (_first_text(record, "session_key") for record in records if isinstance(record, dict))
                     session = session or next(filter(None, named), "")
@@ -288,38 +298,52 @@ class VectaraReader:
     # --- events ---------------------------------------------------------------------------------------
 
     def _take_page(self, answer: Answer) -> Iterator[Item]:
+        read: Iterable[Event]
         match answer.body:
-            case {"events": list(records)}:
-                pass
+            case UsualPage() as page:
+                around, read = page.around, self._read_usual(page)
+            case {"events": list(records)} as around:
+                read = filter(None, map(self._read, records))
             case _:
                 raise ReadError(f"{self._session.reference}: {answer.source} holds no list of events")
         if answer.continues and self._page_keys:
             self._page_keys.pop()  # of the same page
-        self._page_keys.append(_page_key(answer.body))
+        self._page_keys.append(_page_key(around))
         if not self._told:
             self._told = True
             yield self._session
-        # All keys of some records first, then their events: to and fro for each takes longer.
-        for begin in range(0, len(records), _STRIDE):
-            some = records[begin : begin + _STRIDE]
-            for record, (key, may_be_deep) in zip(some, list(map(self._claimed, some)), strict=True):
-                if key is not None:
-                    yield self._read(record, key, may_be_deep=may_be_deep)
+        yield from read
 
-    def _claimed(self, record: JSON) -> tuple[str | None, bool]:
-        """Give the key of a record, if it is new, and whether it may be nested deeply."""
+    def _read_usual(self, page: UsualPage) -> Iterable[Event]:
+        usual = page.read(self._session.id, self._subagents)
+        if usual is not None:
+            events, digests = usual
+            if self._keys.claim_new([event.key for event in events], digests):
+                return events
+        return filter(None, map(self._read_one, page.records))
+
+    def _read_one(self, record: UsualRecord) -> Event | None:
+        usual = read_usual(record, self._session.id, self._subagents)
+        if usual is None:
+            return self._read(json_of(record))
+        event, digest = usual
+        key = self._keys.claim_told(event.key, digest, lambda: self._keys.digest(json_of(record)))
+        return None if key is None else event if key == event.key else renamed(event, key=key)
+
+    def _read(self, record: JSON) -> Event | None:
+        """Read a record; None when it was met before."""
         identifier = record.get("id") if isinstance(record, dict) else None
-        key = self._keys.claim(record, identifier if isinstance(identifier, str) and identifier else None)
-        return key, self._keys.may_be_deep
-
-    def _read(self, record: JSON, key: str, *, may_be_deep: bool) -> Event:
-        if may_be_deep:
+        key = self._keys.claim(
+            record,
+            identifier if isinstance(identifier, str) and identifier else None,
+            otherwise=lambda: usual_digest(record, self._session.id),
+        )
+        if key is None:
+            return None
+        if self._keys.may_be_deep:
             record = shallow(record)
         if not isinstance(record, dict):
             return Note(key=key, remainder=record)
-        event = usual_event_of(key, record, self._session.id, self._subagents)
-        if event is not None:
-            return event
         fields = Fields(record)
         at = fields.nanoseconds("created_at")
         fields.drop("session_key", self._session.id)

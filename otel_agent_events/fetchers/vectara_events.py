@@ -24,7 +24,6 @@ from otel_agent_events.events import (
     UserMessage,
 )
 from otel_agent_events.reference import Reference
-from otel_agent_events.times import parse_usual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,7 +109,7 @@ def _tool_output(subagents: Subagents, fields: Fields, common: _Common) -> Event
         configuration=configuration,
         result=result,
         failed=fields.flag("error"),
-        subagent=_subagent(subagents.get(configuration or ""), result),
+        subagent=subagent_of(subagents, configuration, result),
         remainder=fields.rest(),
     )
 
@@ -163,8 +162,9 @@ _READERS: Mapping[str, _Read] = {
 """How each of the 14 types of the SDK's `AgentEvent` is read; any other one is kept as `unknown_event`."""
 
 
-def _subagent(agent: str | None, result: JSON) -> Subagent | None:
+def subagent_of(subagents: Subagents, configuration: str | None, result: JSON) -> Subagent | None:
     """A sub-agent's result names the session that it ran; its agent is told by the tool's configuration."""
+    agent = subagents.get(configuration or "")
     match result:
         case {"session_key": str(session)} if agent and session:
             return Subagent(reference=Reference("vectara", (agent, session)))
@@ -180,123 +180,3 @@ def _part(message: JSON) -> Part:
             return Skill(name=name)
         case _:
             return OtherPart(content=message)
-
-
-# --- the same, quickly --------------------------------------------------------------------------------
-
-_ALWAYS = 4
-"""Members that every record has as a rule: `id`, `type`, `session_key` and `created_at`."""
-
-
-def usual_event_of(key: str, record: dict[str, JSON], session: str | None, subagents: Subagents) -> Event | None:
-    """Read a record of a frequent type that has all that such a record has, and nothing else.
-
-    Almost all records are of that kind, and this takes a third of the time: nothing is left of them for a remainder.
-
-    Args:
-        key: of the event.
-        record: as the platform gave it.
-        session: the one that it has to name.
-        subagents: the agents that tools run.
-
-    Returns:
-        What `event_of` gives; None for a record that is out of the usual in any way, which is for `event_of` to read.
-    """
-    told = record.get
-    type_, identifier, stamp, named = told("type"), told("id"), told("created_at"), told("session_key")
-    if not (
-        type_.__class__ is identifier.__class__ is stamp.__class__ is named.__class__ is str
-        and identifier
-        and named == session
-    ):
-        return None
-    read = _USUAL.get(type_)
-    at = None if read is None else parse_usual(stamp)
-    return None if read is None or at is None else read(key, identifier, at, record, subagents)
-
-
-_ReadUsual: TypeAlias = "Callable[[str, str, int, dict[str, JSON], Subagents], Event | None]"
-
-
-def _usual_tool_input(key: str, identifier: str, at: int, record: dict[str, JSON], _: Subagents) -> Event | None:
-    arguments = record.get("tool_input")
-    call_id, tool, configuration, members = _usual_tool(record)
-    if arguments is None or len(record) != members + 1:
-        return None
-    return ToolCall(
-        key=key,
-        id=identifier,
-        type="tool_input",
-        start=at,
-        end=at,
-        call_id=call_id,
-        tool=tool,
-        configuration=configuration,
-        arguments=arguments,
-    )
-
-
-def _usual_tool_output(
-    key: str, identifier: str, at: int, record: dict[str, JSON], subagents: Subagents
-) -> Event | None:
-    result, failed = record.get("tool_output"), record.get("error")
-    call_id, tool, configuration, members = _usual_tool(record)
-    if failed is True or failed is False:
-        members += 1
-    if result is None or len(record) != members + 1:
-        return None
-    return ToolResult(
-        key=key,
-        id=identifier,
-        type="tool_output",
-        start=at,
-        end=at,
-        call_id=call_id,
-        tool=tool,
-        configuration=configuration,
-        result=result,
-        failed=failed,
-        subagent=_subagent(subagents.get(configuration or ""), result) if subagents else None,
-    )
-
-
-def _usual_tool(record: dict[str, JSON]) -> tuple[str | None, str | None, str | None, int]:
-    """Give call id, tool and configuration, and how many members it has with these; 0 when something is missing."""
-    call_id, tool = record.get("tool_call_id"), record.get("tool_name")
-    if not (call_id.__class__ is tool.__class__ is str and call_id and tool):
-        return None, None, None, 0
-    configuration = record.get("tool_configuration_name") or record.get("tool_configuration")
-    if configuration and configuration.__class__ is str:
-        return call_id, tool, configuration, _ALWAYS + 3
-    return call_id, tool, None, _ALWAYS + 2
-
-
-def _usual_message(key: str, identifier: str, at: int, record: dict[str, JSON], _: Subagents) -> Event | None:
-    messages = record.get("messages")
-    if not isinstance(messages, list) or len(record) != _ALWAYS + 1:
-        return None
-    parts = tuple(map(_part, messages))
-    return UserMessage(key=key, id=identifier, type="input_message", start=at, end=at, parts=parts)
-
-
-def _usual_thinking(key: str, identifier: str, at: int, record: dict[str, JSON], _: Subagents) -> Event | None:
-    text = record.get("content")
-    if not isinstance(text, str) or len(record) != _ALWAYS + 1:
-        return None
-    return Thinking(key=key, id=identifier, type="thinking", end=at, text=text)
-
-
-def _usual_agent_output(key: str, identifier: str, at: int, record: dict[str, JSON], _: Subagents) -> Event | None:
-    text = record.get("content")
-    if not isinstance(text, str) or len(record) != _ALWAYS + 1:
-        return None
-    return AgentMessage(key=key, id=identifier, type="agent_output", end=at, parts=(Text(text=text),))
-
-
-_USUAL: Mapping[str, _ReadUsual] = {
-    "input_message": _usual_message,
-    "thinking": _usual_thinking,
-    "tool_input": _usual_tool_input,
-    "tool_output": _usual_tool_output,
-    "agent_output": _usual_agent_output,
-}

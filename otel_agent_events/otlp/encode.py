@@ -29,7 +29,7 @@ _MOST_MAPPINGS = 256
 """Constants and resources that are held on to, and ..."""
 _MOST_BYTES = 2_000_000
 """... the bytes that they may have together."""
-_SMALL = 16_384
+SMALL = 1 << 14
 """From here on a varint has three bytes."""
 
 SPAN_ATTRIBUTE = b"\x4a"
@@ -58,15 +58,23 @@ def _spelled(number: int) -> bytes:
     return bytes(written)
 
 
-_VARINTS = [
+VARINTS = [
     *(bytes((number,)) for number in range(0x80)),
-    *(bytes((number & 0x7F | 0x80, number >> 7)) for number in range(0x80, _SMALL)),
+    *(bytes((number & 0x7F | 0x80, number >> 7)) for number in range(0x80, SMALL)),
 ]
+
+
+_LOWER = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(SMALL)]
+"""The lower fourteen bits of a larger integer."""
 
 
 def varint(number: int) -> bytes:
     """Write an integer, seven bits a byte; a negative one as the 64 bits of its two's complement."""
-    return _VARINTS[number] if 0 <= number < _SMALL else _spelled(number)
+    if 0 <= number < SMALL:
+        return VARINTS[number]
+    if 0 <= number < SMALL * SMALL:
+        return _LOWER[number & SMALL - 1] + VARINTS[number >> 14]
+    return _spelled(number)
 
 
 def attribute(name: str, each: Final, tag: bytes = SPAN_ATTRIBUTE) -> bytes:
@@ -158,7 +166,7 @@ class Encoder:
                 add(text)
             elif kind is bool:
                 add(self._truths.get((name, each)) or self._truth(name, each))  # type: ignore[arg-type]
-            elif kind is int and 0 <= each < _SMALL:  # type: ignore[operator]
+            elif kind is int and 0 <= each < SMALL:  # type: ignore[operator]
                 add(self._numbers.get((name, each)) or self._number(name, each))  # type: ignore[arg-type]
             else:
                 add(attribute(name, each))
@@ -174,7 +182,7 @@ class Encoder:
             self._end(parts, span)
         payload = b"".join(parts)
         size = len(payload)
-        return b"\x12" + (_VARINTS[size] if size < _SMALL else varint(size)) + payload
+        return b"\x12" + (VARINTS[size] if size < SMALL else varint(size)) + payload
 
     def _end(self, parts: list[bytes], span: Span) -> None:
         """Write what few spans have, and what comes after it."""

@@ -6,18 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from otel_agent_events import testing as kit
 from otel_agent_events.content import Policy
 from otel_agent_events.conversion import Options
 from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.fetchers.client import Client
-from otel_agent_events.fetchers.fields import Fields
 from otel_agent_events.fetchers.saved import RecordedAnswer, Recording
 from otel_agent_events.fetchers.vectara import Vectara
-from otel_agent_events.fetchers.vectara_events import event_of, usual_event_of
 from otel_agent_events.ids import ROOT, span_id
 from otel_agent_events.pipeline import replay
 from otel_agent_events.reference import Reference
@@ -86,53 +82,6 @@ def test_a_saved_page_is_given_its_agent_by_the_session_option() -> None:
 
     assert trace.root.name == "invoke_agent agt_support"
     assert trace.root.resource.attributes["service.name"] == "agt_support"
-
-
-# --- the quick way ------------------------------------------------------------------------------------
-
-
-USUAL: dict[str, dict[str, Any]] = {
-    "input_message": {"messages": [{"type": "text", "content": "hello"}, {"type": "skill", "skill_name": "s"}]},
-    "thinking": {"content": "hm"},
-    "tool_input": {"tool_call_id": "c", "tool_name": "t", "tool_input": {"q": [1]}, "tool_configuration_name": "sub"},
-    "tool_output": {"tool_call_id": "c", "tool_name": "t", "tool_output": {"session_key": "x"}, "error": False},
-    "agent_output": {"content": "done"},
-}
-NAMES = sorted(
-    {"tool_configuration", "tool_key", "result", "more", *event("x"), *(n for of in USUAL.values() for n in of)}
-)
-ODD_VALUES = st.sampled_from([
-    None, "", "s", "sub", "2026-01-01T00:00:00.1234567891Z", "2026-01-01T00:00:00+01:00", 0, 1, 1.0, True, False, [],
-    {}, [{"type": "text", "content": "a", "more": 1}, 7], {"session_key": "y"},
-])  # fmt: skip
-
-
-@given(
-    st.sampled_from(sorted(USUAL)),
-    st.dictionaries(st.sampled_from(NAMES), ODD_VALUES, max_size=3),
-    st.sets(st.sampled_from(NAMES), max_size=2),
-    st.sampled_from([{}, {"sub": "child"}, {"": "nobody"}]),
-    st.sampled_from(["s", "other", "", None]),
-)
-def test_a_record_gives_the_same_event_in_the_quick_way(
-    type_: str, changes: dict[str, Any], without: set[str], subagents: dict[str, str], session: str | None
-) -> None:
-    record = {name: told for name, told in (event(type_, **USUAL[type_]) | changes).items() if name not in without}
-    fields = Fields(record)
-    at = fields.nanoseconds("created_at")
-    fields.drop("session_key", session)
-
-    quick = usual_event_of("k", record, session, subagents)
-
-    assert quick is None or repr(quick) == repr(event_of("k", fields, at, subagents))
-
-
-@pytest.mark.parametrize("type_", USUAL)
-def test_a_usual_record_is_read_in_the_quick_way(type_: str) -> None:
-    record = event(type_, **USUAL[type_])
-
-    assert usual_event_of("k", record, "s", {}) is not None
-    assert usual_event_of("k", {**record, "more": None}, "s", {}) is None
 
 
 # --- every type of event ------------------------------------------------------------------------------

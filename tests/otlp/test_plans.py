@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from otel_agent_events.assemble import assemble
+from otel_agent_events.attributes import json_bytes
 from otel_agent_events.conventions.gen_ai import GenAI
 from otel_agent_events.events import (
     AgentMessage,
@@ -23,11 +26,13 @@ from otel_agent_events.events import (
 )
 from otel_agent_events.fetchers import Answer
 from otel_agent_events.fetchers.vectara import Vectara
+from otel_agent_events.otlp import composing
 from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.otlp.plans import Plans
 from otel_agent_events.spans import Identity, Resource, SpanBuilder, View
 from tests.events import BEGIN, REFERENCE, call, result, session, thinking, user
 from tests.generate import Generated
+from tests.native import native
 
 if TYPE_CHECKING:
     from otel_agent_events.events import Event
@@ -96,33 +101,66 @@ def _builder(max_value: int = 65_536, **view: Any) -> SpanBuilder:
     )
 
 
-def _plans(builder: SpanBuilder) -> Plans:
-    plans = Plans.of(builder, [GenAI()])
-    assert plans is not None
-    return plans
+COMPOSERS = pytest.mark.parametrize("composer", [composing.Composer, native.Composer], ids=["Python", "compiled"])
+"""Who writes the spans."""
 
 
-@given(st.lists(_events(), max_size=6), st.sampled_from([64, 100, 300, 65_536]))
-def test_a_plan_gives_the_bytes_of_the_general_way(events: list[Event], max_value: int) -> None:
+@COMPOSERS
+@given(st.lists(_events(), max_size=6), st.sampled_from([64, 100, 300, 65_536]), st.booleans())
+def test_a_plan_gives_the_bytes_of_the_general_way(
+    composer: type[composing.Composer],
+    events: list[Event],
+    max_value: int,
+    are_written: bool,  # noqa: FBT001
+) -> None:
     builder, encoder = _builder(max_value), Encoder()
-    plans = _plans(builder)
+    plans = Plans(builder, composer)
+    nodes = assemble(session(), [_written(event) for event in events] if are_written else events)
 
-    for node in assemble(session(), events):
-        body = plans.body(node)
-
+    for node, body in zip(nodes, plans.bodies(nodes), strict=True):
         assert body is None or body == encoder.body(builder.build(node))
 
 
-def test_a_long_session_with_everything_in_it_is_the_same_bytes_either_way() -> None:
+@given(st.lists(_events(), max_size=6), st.sampled_from([64, 300, 65_536]), st.booleans())
+def test_the_compiled_composer_has_a_plan_where_the_other_one_has(
+    events: list[Event],
+    max_value: int,
+    are_written: bool,  # noqa: FBT001
+) -> None:
+    builder = _builder(max_value)
+    nodes = assemble(session(), [_written(event) for event in events] if are_written else events)
+
+    assert Plans(builder, native.Composer).bodies(nodes) == Plans(builder, composing.Composer).bodies(nodes)
+
+
+def _written(event: Event) -> Event:
+    """Give an event with its contents as they are written, where they can be."""
+    with suppress(ValueError):
+        match event:
+            case Thinking(text=str() as text):
+                return replace(event, text=json_bytes(text))
+            case ToolCall(arguments=arguments) if arguments is not None:
+                return replace(event, arguments=json_bytes(arguments))
+            case ToolResult(result=told) if told is not None:
+                return replace(event, result=json_bytes(told))
+            case UserMessage(parts=(Text(text=str() as text),)) | AgentMessage(parts=(Text(text=str() as text),)):
+                return replace(event, parts=(Text(text=json_bytes(text)),))
+            case _:
+                pass
+    return event
+
+
+@COMPOSERS
+def test_a_long_session_with_everything_in_it_is_the_same_bytes_either_way(composer: type[composing.Composer]) -> None:
     reader = Vectara().reader(REFERENCE)
     pages = Generated(events=3_000).pages
     answers = [Answer(label="events", body=page, source="x") for page in pages]
     events = [item for answer in answers for item in reader.feed(answer) if not isinstance(item, (Session, Caution))]
     builder, encoder = _builder(), Encoder()
-    plans = _plans(builder)
+    plans = Plans(builder, composer)
 
     nodes = assemble(session(), events)
-    bodies = [(plans.body(node), encoder.body(builder.build(node))) for node in nodes]
+    bodies = list(zip(plans.bodies(nodes), map(encoder.body, map(builder.build, nodes)), strict=True))
 
     assert [planned for planned, _ in bodies if planned is not None] == [
         general for planned, general in bodies if planned is not None
@@ -133,12 +171,13 @@ def test_a_long_session_with_everything_in_it_is_the_same_bytes_either_way() -> 
 
 
 @pytest.mark.parametrize("index", [1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 2**28])
-def test_the_index_may_be_any_number(index: int) -> None:
+@COMPOSERS
+def test_the_index_may_be_any_number(composer: type[composing.Composer], index: int) -> None:
     builder = _builder()
     (node, _) = assemble(session(), [user("u", 1)])
-    node.index = index  # type: ignore[union-attr, misc]
+    node.index = index  # type: ignore[union-attr]
 
-    assert _plans(builder).body(node) == Encoder().body(builder.build(node))
+    assert Plans(builder, composer).bodies([node])[0] == Encoder().body(builder.build(node))
 
 
 @pytest.mark.parametrize(
@@ -147,23 +186,33 @@ def test_the_index_may_be_any_number(index: int) -> None:
         [user("u", 1, "\ud800")],
         [user("u", 1, "long " * 60)],
         [thinking("t", 1, None)],
-        [call("c", 1), result("r", 2, failed=True)],
         [call("c", 1, arguments=float("nan")), result("r", 2)],
         [call("c", 1)],
         [result("r", 1)],
     ],
-    ids=["surrogate", "too long", "no words", "failed", "NaN", "no result", "no call"],
+    ids=["surrogate", "too long", "no words", "NaN", "no result", "no call"],
 )
-def test_what_is_out_of_the_usual_has_no_plan(events: list[Event]) -> None:
+@COMPOSERS
+def test_what_is_out_of_the_usual_has_no_plan(composer: type[composing.Composer], events: list[Event]) -> None:
     node = assemble(session(), events)[0]
 
-    assert _plans(_builder(max_value=200)).body(node) is None
+    assert Plans(_builder(max_value=200), composer).bodies([node]) == [None]
+
+
+@COMPOSERS
+@pytest.mark.parametrize("told", [None, "", "no such order", {"error": "upstream"}, "é" * 300])
+def test_a_tool_that_failed_has_a_plan(composer: type[composing.Composer], told: Any) -> None:
+    builder = _builder()
+    node = assemble(session(), [call("c", 1), result("r", 2, failed=True, result=told)])[0]
+
+    assert Plans(builder, composer).bodies([node]) == [Encoder().body(builder.build(node))]
 
 
 def test_there_are_no_plans_for_turns_for_no_contents_and_for_other_conventions() -> None:
     class Other(GenAI):
         pass
 
+    assert Plans.of(_builder(), [GenAI()]) is not None
     assert Plans.of(_builder(turns=True), [GenAI()]) is None
     assert Plans.of(_builder(), [Other()]) is None
     assert Plans.of(_builder(), [GenAI(), GenAI()]) is None

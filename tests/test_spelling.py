@@ -1,0 +1,119 @@
+"""JSON that is passed on is in our own spelling, whoever looks at it: Python or the compiled module."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from otel_agent_events import spelling
+from otel_agent_events.attributes import json_bytes
+from otel_agent_events.otlp import composing
+from otel_agent_events.own import shortened
+from tests.native import native
+
+ARE_OURS = pytest.mark.parametrize("are_ours", [spelling.are_ours, native.are_ours], ids=["Python", "compiled"])
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text('a "\\/\n\t\x01é👍e1.', max_size=20)
+_FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1e22, 1e-7, 1.5, 0.0, -0.0, 1e16, 1e5])
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | _FLOATS | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+SPELLED = st.tuples(
+    VALUES,
+    st.sampled_from([
+        {"ensure_ascii": False, "separators": (",", ":")},
+        {"ensure_ascii": True},
+        {"ensure_ascii": False, "indent": 1},
+        {"ensure_ascii": False, "separators": (" ,", ":")},
+    ]),
+).map(lambda each: json.dumps(each[0], **cast("dict[str, Any]", each[1])).encode())  # fmt: skip
+
+
+@given(SPELLED)
+@example(b'{"a":1.50}')
+@example(b'{"a":1E5}')
+@example(b'["\\/","\\u00e9"]')
+@example(b"[1.0,1e+22,-0]")
+@example(b'{"a":[1 ,2]}')
+def test_equal_values_are_spelled_alike_however_they_came(text: bytes) -> None:
+    assert list(spelling.written([text])) == [json_bytes(json.loads(text))]
+
+
+@ARE_OURS
+@given(SPELLED)
+@example(b'{"a":1.50}')
+@example(b"-0")
+@example(b"-0.0")
+@example(b"[0,1e5]")
+@example(b"[0,1.0E-5]")
+@example(b'["\\u001b"]')
+def test_what_is_taken_for_our_spelling_is_ours(are_ours: Any, text: bytes) -> None:
+    if are_ours([text]):
+        assert json_bytes(json.loads(text)) == text
+
+
+@ARE_OURS
+@pytest.mark.parametrize(
+    "value",
+    [{"query": 'say "hi"\n', "limit": 5, "score": 0.87, "more": [True, None, {}]}, "Straße 日本 👍", -17, [0.1, -2.5]],
+)
+def test_what_we_write_ourselves_is_taken_as_it_is(are_ours: Any, value: Any) -> None:
+    assert are_ours([json_bytes(value), json_bytes(value)])
+
+
+@pytest.mark.parametrize("digits", [4_000, 4_300])
+def test_an_integer_that_is_too_long_for_python_is_not_passed_on(digits: int) -> None:
+    text = b"[" + b"9" * digits + b"]"
+
+    assert not spelling.are_ours([text])
+    assert not native.are_ours([text])
+
+
+@given(st.binary(max_size=12) | _TEXT.map(str.encode) | st.binary(max_size=3).map(lambda each: b"abcdefgh" + each))
+def test_only_utf_8_is_text(text: bytes) -> None:
+    decodes = text.decode(errors="ignore").encode() == text
+
+    assert spelling.decodes(text) == native.is_utf8(text) == decodes
+    assert spelling.is_utf8(memoryview(text)) == decodes
+
+
+_LINES = st.text(st.characters(exclude_categories=["Cs"]), max_size=200) | st.text(
+    ' \t\n\x1c\x85\xa0\u2003\u3000ab"\\é日👍', max_size=300
+)
+
+
+@pytest.mark.parametrize("line_of", [composing.line_of, native.line_of], ids=["Python", "compiled"])
+@given(_LINES)
+@example("a" * 80)
+@example("a" * 81)
+@example("a" * 79 + " b")
+@example("a" * 80 + " ")
+@example(" " * 900 + "a")
+@example("a" + " " * 850 + "b")
+@example("é" * 80 + "\n")
+def test_words_are_shortened_as_they_are_written(line_of: Any, words: str) -> None:
+    assert line_of(json_bytes(words)) == shortened(words)
+
+
+@pytest.mark.parametrize("line_of", [composing.line_of, native.line_of], ids=["Python", "compiled"])
+@given(st.lists(VALUES, min_size=1) | st.dictionaries(_TEXT, VALUES))
+def test_other_values_are_shortened_as_json(line_of: Any, value: Any) -> None:
+    text = json_bytes(value)
+
+    assert line_of(text) == shortened(text.decode()[:800])
+
+
+def test_half_a_character_cannot_be_passed_on() -> None:
+    with pytest.raises(ValueError, match="hex escape"):
+        spelling.written([rb'"\ud800"'])
+
+
+def test_a_number_that_is_infinite_to_python_cannot_be_passed_on() -> None:
+    with pytest.raises(ValueError, match=r"NaN|inf|Out of range"):
+        spelling.written([b"1e400"])
