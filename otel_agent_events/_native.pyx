@@ -6,7 +6,7 @@ Nothing here knows a platform or a convention: what stands in a span is told by 
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -59,24 +59,35 @@ def is_utf8(const uint8_t[::1] text not None):
     return at == size
 
 
-def are_ours(texts):
-    """Say whether valid JSON texts are spelled as `attributes.json_bytes` spells them, in valid UTF-8."""
+def are_ours(texts, Py_ssize_t deepest):
+    """Say whether valid JSON texts are spelled as `attributes.json_bytes` spells them, in valid UTF-8.
+
+    One that has more levels than `deepest` is not.
+    """
     for text in texts:
-        if not _is_ours(text):
+        if not _is_ours(text, deepest):
             return False
     return True
 
 
-cdef bint _is_ours(bytes text) except -1:
+cdef bint _is_ours(bytes text, Py_ssize_t deepest) except -1:
     cdef const uint8_t *at = <const uint8_t *> PyBytes_AS_STRING(text)
     cdef const uint8_t *end = at + PyBytes_GET_SIZE(text)
     cdef const uint8_t *begin
-    cdef Py_ssize_t size
+    cdef Py_ssize_t size, level = 0
     cdef uint8_t each
     cdef bint plain
     while at < end:
         each = at[0]
-        if each == c'"':
+        if each == c'{' or each == c'[':
+            level += 1
+            if level > deepest:
+                return False
+            at += 1
+        elif each == c'}' or each == c']':
+            level -= 1
+            at += 1
+        elif each == c'"':
             at += 1
             while at < end and at[0] != c'"':
                 each = at[0]
@@ -110,6 +121,51 @@ cdef bint _is_ours(bytes text) except -1:
         else:
             at += 1
     return True
+
+
+# --- times --------------------------------------------------------------------------------------------
+
+
+def parse_usual(str written not None):
+    """Read `2024-01-15T10:35:00.123456Z` as nanoseconds since 1970; None for what is written in another form."""
+    cdef Py_ssize_t size, at
+    cdef const char *text = PyUnicode_AsUTF8AndSize(written, &size)
+    cdef int64_t year, month, day, hour, minute, second, days
+    cdef uint64_t fraction = 0, unit = 1000000000
+    if size < 20 or size > 30 or text[size - 1] != c'Z' or text[4] != c'-' or text[7] != c'-' or text[10] != c'T':
+        return None
+    if text[13] != c':' or text[16] != c':':
+        return None
+    year, month, day = 100 * _two(text) + _two(text + 2), _two(text + 5), _two(text + 8)
+    hour, minute, second = _two(text + 11), _two(text + 14), _two(text + 17)
+    # What is no two digits is below all of these by far.
+    if not (1970 <= year <= 2553 and 1 <= month <= 12 and 1 <= day <= 28 and 0 <= hour <= 23):
+        # The last days of a month are for those who know how many it has, but for most of them.
+        if not (1970 <= year <= 2553 and 1 <= month <= 12 and day <= (30 if month != 2 else 28) and day >= 1):
+            return None
+        if not 0 <= hour <= 23:
+            return None
+    if not (0 <= minute <= 59 and 0 <= second <= 59):
+        return None
+    if size > 20:
+        if text[19] != c'.' or size == 21:
+            return None
+        for at in range(20, size - 1):
+            if not c'0' <= text[at] <= c'9':
+                return None
+            unit //= 10
+            fraction += unit * (text[at] - c'0')
+    # Days since 1970: years begin in March, so that the day that is not always there comes last.
+    year -= month <= 2
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month + (9 if month <= 2 else -3)) + 2) // 5
+    days += day - 1 - 719468
+    return (<uint64_t> (86400 * days + 3600 * hour + 60 * minute + second)) * <uint64_t> 1000000000 + fraction
+
+
+cdef inline int64_t _two(const char *text) noexcept nogil:
+    """Read two digits; far below zero when they are none."""
+    cdef uint8_t first = text[0] - c'0', second = text[1] - c'0'
+    return 10 * first + second if first <= 9 and second <= 9 else -1000000
 
 
 # --- writing ------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def _only_content(event: Event) -> Written | None:
     match event:
         case ToolCall(arguments=bytes() as text) | ToolResult(result=bytes() as text) | Thinking(text=bytes() as text):
             return text
-        case AgentMessage(parts=(Text(text=bytes() as text),)):
+        case UserMessage(parts=(Text(text=bytes() as text),)) | AgentMessage(parts=(Text(text=bytes() as text),)):
             return text
         case _:
             return None

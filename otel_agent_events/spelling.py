@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from msgspec.json import format as spaced
@@ -18,18 +19,27 @@ if TYPE_CHECKING:
     from otel_agent_events.events import Written
 
 
-def written(texts: Sequence[bytes]) -> Sequence[Written]:
+def written(texts: Sequence[bytes], deepest: int) -> Sequence[Written]:
     """Spell JSON values as `attributes.json_bytes` does; most are spelled so already, and stay as they are.
 
     Args:
         texts: valid JSON, of which the encoding has not been looked at. An object that has a member twice keeps both.
+        deepest: levels of nesting that one of them may have.
 
     Raises:
-        ValueError: something in them is no text in UTF-8, or half a character.
+        ValueError: something in them is no text in UTF-8, or half a character, or nested too deeply.
     """
-    if _are_ours(texts):
+    if _are_ours(texts, deepest):
         return texts
-    return [json_bytes(from_json(text)) for text in texts]
+    ours = [json_bytes(from_json(text)) for text in texts]
+    if any(map(_may_be_deeper, ours, repeat(deepest))):
+        raise ValueError("it may be nested too deeply")
+    return ours
+
+
+def _may_be_deeper(text: bytes, deepest: int) -> bool:
+    """Say whether a text may have more levels than these, each of which takes a bracket."""
+    return text.count(b"{") + text.count(b"[") > deepest
 
 
 def decodes(text: Buffer) -> bool:
@@ -41,8 +51,10 @@ def decodes(text: Buffer) -> bool:
     return True
 
 
-def are_ours(texts: Sequence[bytes]) -> bool:
+def are_ours(texts: Sequence[bytes], deepest: int) -> bool:
     """Say whether valid JSON texts are in our own spelling; what stands in a string may raise a false alarm.
+
+    One that has more levels than `deepest` is not.
 
     Raises:
         ValueError: something in them is no text in UTF-8.
@@ -57,6 +69,8 @@ def are_ours(texts: Sequence[bytes]) -> bool:
     for text in texts:
         if not text.isascii():
             text.decode()
+        if _may_be_deeper(text, deepest):
+            return False
     return True
 
 
@@ -69,7 +83,7 @@ _NUMBERS = tuple(re.compile(before + _NUMBER).findall for before in (rb':(?<=":)
 
 
 is_utf8: Callable[[Buffer], bool]
-_are_ours: Callable[[Sequence[bytes]], bool]
+_are_ours: Callable[[Sequence[bytes], int], bool]
 try:
     from otel_agent_events._native import are_ours as compiled_are_ours
     from otel_agent_events._native import is_utf8 as compiled_is_utf8

@@ -15,6 +15,7 @@ from otel_agent_events.sources import Source, Sources, Wanted
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.fetchers.test_client import install_diary
 from tests.recordings import INSTALLED, bundled
+from tests.traces import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,7 @@ def test_a_reference_is_fetched(stack: ExitStack) -> None:
         answers = list(source.answers)
 
     assert (wanted.name, source.reference, source.fetcher.name) == (recording.session, recording.reference, "vectara")
-    assert [answer.body for answer in answers] == [answer.body for answer in recording.answers]
+    assert [body_of(answer) for answer in answers] == [answer.body for answer in recording.answers]
     assert (source.saved, source.flaws) == (False, ())
 
 
@@ -83,7 +84,7 @@ def test_a_file_is_read(here: Path, stack: ExitStack) -> None:
 
     assert wanted.name == str(here / "a.json")
     assert (source.reference, source.saved) == (Reference("vectara", ("", "s1")), True)
-    assert [answer.body for answer in source.answers] == [PAGE]
+    assert [body_of(answer) for answer in source.answers] == [PAGE]
 
 
 def test_a_file_may_be_named_by_a_path_or_have_a_colon_in_its_name(here: Path, stack: ExitStack) -> None:

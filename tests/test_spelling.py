@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otel_agent_events import spelling
+from otel_agent_events import spelling, times
 from otel_agent_events.attributes import json_bytes
 from otel_agent_events.otlp import composing
 from otel_agent_events.own import shortened
@@ -42,7 +43,7 @@ SPELLED = st.tuples(
 @example(b"[1.0,1e+22,-0]")
 @example(b'{"a":[1 ,2]}')
 def test_equal_values_are_spelled_alike_however_they_came(text: bytes) -> None:
-    assert list(spelling.written([text])) == [json_bytes(json.loads(text))]
+    assert list(spelling.written([text], 99)) == [json_bytes(json.loads(text))]
 
 
 @ARE_OURS
@@ -54,7 +55,7 @@ def test_equal_values_are_spelled_alike_however_they_came(text: bytes) -> None:
 @example(b"[0,1.0E-5]")
 @example(b'["\\u001b"]')
 def test_what_is_taken_for_our_spelling_is_ours(are_ours: Any, text: bytes) -> None:
-    if are_ours([text]):
+    if are_ours([text], 99):
         assert json_bytes(json.loads(text)) == text
 
 
@@ -64,15 +65,15 @@ def test_what_is_taken_for_our_spelling_is_ours(are_ours: Any, text: bytes) -> N
     [{"query": 'say "hi"\n', "limit": 5, "score": 0.87, "more": [True, None, {}]}, "Straße 日本 👍", -17, [0.1, -2.5]],
 )
 def test_what_we_write_ourselves_is_taken_as_it_is(are_ours: Any, value: Any) -> None:
-    assert are_ours([json_bytes(value), json_bytes(value)])
+    assert are_ours([json_bytes(value), json_bytes(value)], 99)
 
 
 @pytest.mark.parametrize("digits", [4_000, 4_300])
 def test_an_integer_that_is_too_long_for_python_is_not_passed_on(digits: int) -> None:
     text = b"[" + b"9" * digits + b"]"
 
-    assert not spelling.are_ours([text])
-    assert not native.are_ours([text])
+    assert not spelling.are_ours([text], 99)
+    assert not native.are_ours([text], 99)
 
 
 @given(st.binary(max_size=12) | _TEXT.map(str.encode) | st.binary(max_size=3).map(lambda each: b"abcdefgh" + each))
@@ -111,9 +112,43 @@ def test_other_values_are_shortened_as_json(line_of: Any, value: Any) -> None:
 
 def test_half_a_character_cannot_be_passed_on() -> None:
     with pytest.raises(ValueError, match="hex escape"):
-        spelling.written([rb'"\ud800"'])
+        spelling.written([rb'"\ud800"'], 99)
 
 
 def test_a_number_that_is_infinite_to_python_cannot_be_passed_on() -> None:
     with pytest.raises(ValueError, match=r"NaN|inf|Out of range"):
-        spelling.written([b"1e400"])
+        spelling.written([b"1e400"], 99)
+
+
+@ARE_OURS
+def test_what_is_nested_more_deeply_than_is_read_is_not_passed_on(are_ours: Any) -> None:
+    assert are_ours([b"[" * 9 + b"]" * 9], 9)
+    assert not are_ours([b'{"a":' * 10 + b"1" + b"}" * 10], 9)
+    with pytest.raises(ValueError, match="deeply"):
+        spelling.written([b"[ " * 10 + b"]" * 10], 9)
+
+
+@given(
+    st.datetimes(datetime(1960, 1, 1), datetime(2600, 1, 1)).map(datetime.isoformat)  # noqa: DTZ001
+    | st.from_regex(
+        r"(19|20|25)[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,10})?", fullmatch=True
+    ),
+    st.sampled_from(["Z", "z", "", "+01:00", "ZZ", "\u0660Z"]),
+)
+@example("2026-01-01T00:00:00", "Z")
+@example("1969-12-31T23:59:59", "Z")
+@example("2026-02-29T00:00:00", "Z")
+@example("2024-02-29T00:00:00.5", "Z")
+@example("2026-04-31T00:00:00.5", "Z")
+@example("2026-12-31T23:59:60", "Z")
+@example("2026-12-31T23:59:59.", "Z")
+def test_a_time_is_read_to_the_nanosecond_or_left_to_others(stamp: str, zone: str) -> None:
+    read = native.parse_usual(stamp + zone)
+
+    assert read is None or times.parse(stamp + zone) == times.Stamp(read, exact=True)
+
+
+def test_the_times_that_platforms_write_are_read_quickly() -> None:
+    assert native.parse_usual("2026-11-18T08:00:01.234567Z") == times.parse_plain("2026-11-18T08:00:01.234567Z")
+    assert native.parse_usual("2026-03-01T00:00:00Z") == 1_772_323_200 * times.SECOND
+    assert native.parse_usual("2000-02-28T23:59:59.999999999Z") == 951_782_399_999_999_999

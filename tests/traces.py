@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import Conversion, Options
+from otel_agent_events.fetchers import Usual
 from otel_agent_events.fetchers.saved import load
 from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.sources import Source
 from otel_agent_events.testing.leaves import holds, leaves, told_by
 
 if TYPE_CHECKING:
+    from otel_agent_events.fetchers import Answer
     from otel_agent_events.reference import Reference
     from otel_agent_events.spans import Span
 
-__all__ = ["DATA", "Trace", "holds", "leaves", "lines_of", "source_of", "told_by", "trace_from", "trace_of"]
+__all__ = ["DATA", "Trace", "body_of", "holds", "leaves", "lines_of", "source_of", "told_by", "trace_from", "trace_of"]
 
 DATA = Path(__file__).parent / "data"
 
@@ -99,3 +101,8 @@ def _value(value: dict[str, Any]) -> Any:
     if kind == "intValue":
         return int(told)
     return [_value(each) for each in told.get("values", [])] if kind == "arrayValue" else told
+
+
+def body_of(answer: Answer) -> Any:
+    """Give a body as parsed JSON, in whatever form it is kept."""
+    return answer.body.parsed() if isinstance(answer.body, Usual) else answer.body

@@ -71,7 +71,7 @@ _AnyRecord: TypeAlias = _Message | _Thinking | _Output | _Call | _Result
 
 
 class _Words(Struct, tag_field="type", tag="text", forbid_unknown_fields=True, gc=False):
-    content: str
+    content: Raw
 
 
 class _Whole(Struct):
@@ -162,7 +162,7 @@ class UsualPage:
         events: list[Event] = []
         digests: list[int] = []
         try:
-            contents = written([bytes(record.content) for record in self.records])  # type: ignore[union-attr]
+            contents = written([bytes(record.content) for record in self.records], DEEPEST - 1)  # type: ignore[union-attr]
         except (AttributeError, ValueError):
             return None
         for record, content in zip(self.records, contents, strict=True):
@@ -181,7 +181,7 @@ def read_usual(record: UsualRecord, session: str | None, subagents: Subagents) -
     if isinstance(record, Raw) or record.session_key != session:
         return None
     try:
-        (content,) = written([bytes(record.content)])
+        (content,) = written([bytes(record.content)], DEEPEST - 1)
     except ValueError:
         return None
     return _READ[type(record)](record, content, subagents)
@@ -225,9 +225,12 @@ def _read_message(record: _Message, content: bytes, _: Subagents) -> _Usual | No
     if at is None or not record.id:
         return None
     try:
-        parts = tuple([Text(text=words.content) for words in _words(content)])
+        said = [bytes(words.content) for words in _words(content)]
     except ValidationError:
         return None
+    if any(text[0] != _QUOTE for text in said):
+        return None
+    parts = tuple([Text(text=text) for text in said])
     event = UserMessage(key=record.id, id=record.id, type="input_message", start=at, end=at, parts=parts)
     return event, hash((UserMessage, record.created_at, content)) or 1
 
@@ -253,7 +256,7 @@ def _read_call(record: _Call, content: bytes, _: Subagents) -> _Usual | None:
     configuration = _configuration(record)
     if at is None or configuration == "" or not (record.id and tool and call_id):
         return None
-    if content == _NULL or _may_be_deep(content):
+    if content == _NULL:
         return None
     event = ToolCall(
         key=record.id,
@@ -274,7 +277,7 @@ def _read_result(record: _Result, content: bytes, subagents: Subagents) -> _Usua
     configuration, failed = _configuration(record), record.error
     if at is None or configuration == "" or not (record.id and tool and call_id):
         return None
-    if content == _NULL or _may_be_deep(content):
+    if content == _NULL:
         return None
     event = ToolResult(
         key=record.id,
@@ -298,11 +301,6 @@ def _configuration(record: _Call | _Result) -> str | None:
     if told is UNSET:
         return None if other is UNSET else other
     return told if other is UNSET else ""
-
-
-def _may_be_deep(content: bytes) -> bool:
-    """Say whether a value may have more levels than are read; each takes a bracket."""
-    return content.count(b"{") + content.count(b"[") >= DEEPEST - 1
 
 
 _QUOTE = ord('"')

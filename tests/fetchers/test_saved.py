@@ -8,18 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agent_events.errors import ReadError, UsageError
-from otel_agent_events.fetchers import Usual
 from otel_agent_events.fetchers import saved as files
 from otel_agent_events.fetchers.saved import Saved, load_recording
 from otel_agent_events.reference import Reference
 from tests.fetchers.test_client import install_diary
 from tests.recordings import INSTALLED
+from tests.traces import body_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_agent_events.events import JSON
-    from otel_agent_events.fetchers import Answer
 
 GIVEN = Reference("vectara", ("support", "s1"))
 FIRST = {"events": [{"id": "1", "type": "thinking", "session_key": "s1"}], "metadata": {"page_key": "p2"}}
@@ -41,11 +40,6 @@ def load(content: bytes, name: str, session: Reference | None = None) -> Saved:
 
 def told(saved: Saved) -> list[tuple[str, str, Any]]:
     return [(answer.label, answer.source, body_of(answer)) for answer in saved.answers]
-
-
-def body_of(answer: Answer) -> Any:
-    """Give a body as parsed JSON, in whatever form it is kept."""
-    return answer.body.parsed() if isinstance(answer.body, Usual) else answer.body
 
 
 def refusal(content: bytes, session: Reference | None = None) -> str:
