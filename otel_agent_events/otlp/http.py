@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -135,10 +136,8 @@ class HttpTransport:
         self._endpoint = endpoint
         self._now = now
         self._compress = endpoint.compression == "gzip"
-        # httpx logs the address of every request, so it gets one without user and query; the target has the query.
         try:
-            self._url = httpx.URL(endpoint.name)
-            self._target = httpx.URL(endpoint.url).raw_path
+            self._url = _Unlogged(endpoint.name).with_path(httpx.URL(endpoint.url).raw_path)
         except httpx.InvalidURL as error:
             raise UsageError(f"{endpoint.name!r} is no address: {plain(str(error), endpoint)}") from None
         self._headers = {
@@ -167,15 +166,9 @@ class HttpTransport:
     def _post(self, content: bytes) -> Answer:
         timeout = self._endpoint.timeout
         deadline = time.monotonic() + timeout
-        with self._client.stream(
-            "POST",
-            self._url,
-            content=content,
-            headers=self._headers,
-            timeout=timeout,
-            follow_redirects=False,
-            extensions={"target": self._target},
-        ) as response:
+        request = self._client.build_request("POST", self._url, content=content, headers=self._headers, timeout=timeout)
+        request.url = self._url  # what `build_request` has made of it would be logged
+        with closing(self._client.send(request, stream=True, follow_redirects=False)) as response:
             body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk
@@ -191,6 +184,17 @@ class HttpTransport:
             location=response.headers.get("location"),
             body=bytes(body[:MOST_ANSWER]),
         )
+
+
+class _Unlogged(httpx.URL):
+    """An address whose query stays out of what httpx logs of every request: it may hold a credential."""
+
+    def __str__(self) -> str:
+        return str(self.copy_with(query=None))
+
+    def with_path(self, path: bytes) -> _Unlogged:
+        """Give the address with a path and a query."""
+        return _Unlogged(self.copy_with(raw_path=path))
 
 
 def _make_client(endpoint: Endpoint) -> httpx.Client:

@@ -20,6 +20,7 @@ from concurrent import futures
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -246,6 +247,62 @@ class _HttpHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing on the console."""
+
+
+@contextlib.contextmanager
+def http_proxy() -> Iterator[tuple[str, list[str]]]:
+    """Run a proxy on the way to any server; give its address, and the first line of each connection.
+
+    It knows one request a connection, and tunnels.
+    """
+    lines: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threads: list[threading.Thread] = []
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    thread = threading.Thread(target=_pass_on, args=(listening.accept()[0], lines))
+                    thread.start()
+                    threads.append(thread)
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", lines
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for thread in threads:
+                thread.join()
+
+
+def _pass_on(asking: socket.socket, lines: list[str]) -> None:
+    with asking:
+        begun = b""
+        while b"\r\n\r\n" not in begun:
+            begun += asking.recv(65_536)
+        line, _, rest = begun.partition(b"\r\n")
+        lines.append(line.decode())
+        method, target, version = lines[-1].split(" ")
+        parts = urlsplit(target if "://" in target else f"//{target}")
+        with socket.create_connection((parts.hostname, parts.port)) as asked:
+            if method == "CONNECT":
+                asking.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                path = parts.path + (f"?{parts.query}" if parts.query else "")
+                asked.sendall(f"{method} {path} {version}\r\n".encode() + rest)
+            back = threading.Thread(target=_pour, args=(asked, asking))
+            back.start()
+            _pour(asking, asked)
+            back.join()
+
+
+def _pour(source: socket.socket, into: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while some := source.recv(65_536):
+            into.sendall(some)
+        into.shutdown(socket.SHUT_WR)
 
 
 # --- gRPC ---------------------------------------------------------------------------------------------

@@ -36,12 +36,13 @@ from tests.otlp.collectors import (
     free_port,
     grpc_collector,
     http_collector,
+    http_proxy,
     make_certificates,
     partial,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 NOW = 1_700_000_000.0
 ENDPOINT = Endpoint(url="http://collector:4318/v1/traces", headers={"authorization": "Bearer s3cret-token"})
@@ -536,6 +537,36 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_credentials(
 
     assert "s3cret" not in str(raised.value)
     assert raised.value.__suppress_context__
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Put a proxy into the environment; give the first line of each connection to it."""
+    with http_proxy() as (url, lines):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, url)
+        for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        yield lines
+
+
+def test_a_proxy_is_told_the_whole_address(proxy: list[str]) -> None:
+    with http_collector() as collector:
+        outcome, _ = send(Endpoint(url=f"{collector.url}?key=blue"))
+
+    assert counts(outcome) == (3, 0, 0)
+    assert proxy == [f"POST {collector.url}?key=blue HTTP/1.1"]
+    assert [request.path for request in collector.requests] == ["/v1/traces?key=blue"]
+
+
+def test_a_proxy_tunnels_what_is_encrypted(proxy: list[str], certificates: Certificates) -> None:
+    with http_collector(certificates=certificates) as collector:
+        outcome, _ = send(Endpoint(url=collector.url, certificate=certificates.authority))
+
+    assert counts(outcome) == (3, 0, 0)
+    host = collector.url.removeprefix("https://").removesuffix("/v1/traces")
+    assert proxy == [f"CONNECT {host} HTTP/1.1"]
+    assert [request.path for request in collector.requests] == ["/v1/traces"]
 
 
 # --- TLS ----------------------------------------------------------------------------------------------
