@@ -22,6 +22,7 @@ from otel_agent_events.errors import UsageError
 from otel_agent_events.events import value
 from otel_agent_events.messages import user_agent
 from otel_agent_events.otlp import tls
+from otel_agent_events.otlp.bounds import Bounds
 from otel_agent_events.otlp.verdicts import (
     Acknowledged,
     DestinationRefused,
@@ -137,7 +138,8 @@ class HttpTransport:
         self._now = now
         self._compress = endpoint.compression == "gzip"
         try:
-            self._url = _Unlogged(endpoint.name).with_path(httpx.URL(endpoint.url).raw_path)
+            path = httpx.URL(endpoint.url).raw_path
+            self._url = _Unlogged(httpx.URL(endpoint.name).copy_with(raw_path=path), shown=endpoint.name)
         except httpx.InvalidURL as error:
             raise UsageError(f"{endpoint.name!r} is no address: {plain(str(error), endpoint)}") from None
         self._headers = {
@@ -147,6 +149,7 @@ class HttpTransport:
         }
         if self._compress:
             self._headers["content-encoding"] = "gzip"
+        self._bounds = Bounds(endpoint.timeout)
         self._owned = client is None
         self._client = _make_client(endpoint) if client is None else client
 
@@ -164,17 +167,22 @@ class HttpTransport:
             self._client.close()
 
     def _post(self, content: bytes) -> Answer:
-        timeout = self._endpoint.timeout
-        deadline = time.monotonic() + timeout
-        request = self._client.build_request("POST", self._url, content=content, headers=self._headers, timeout=timeout)
+        request = self._client.build_request(
+            "POST",
+            self._url,
+            content=content,
+            headers=self._headers,
+            timeout=self._endpoint.timeout,
+            extensions={"trace": self._bounds.trace},
+        )
         request.url = self._url  # what `build_request` has made of it would be logged
-        with closing(self._client.send(request, stream=True, follow_redirects=False)) as response:
+        with (
+            self._bounds.of(len(content)),
+            closing(self._client.send(request, stream=True, follow_redirects=False)) as response,
+        ):
             body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk
-                # httpx counts its time-out anew for every piece that arrives.
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("the answer did not end")
                 if len(body) > MOST_ANSWER:
                     break
         return Answer(
@@ -187,14 +195,14 @@ class HttpTransport:
 
 
 class _Unlogged(httpx.URL):
-    """An address whose query stays out of what httpx logs of every request: it may hold a credential."""
+    """An address of which httpx logs only a part with every request: its query may hold a credential."""
+
+    def __init__(self, url: httpx.URL, *, shown: str) -> None:
+        super().__init__(url)
+        self._shown = shown
 
     def __str__(self) -> str:
-        return str(self.copy_with(query=None))
-
-    def with_path(self, path: bytes) -> _Unlogged:
-        """Give the address with a path and a query."""
-        return _Unlogged(self.copy_with(raw_path=path))
+        return self._shown
 
 
 def _make_client(endpoint: Endpoint) -> httpx.Client:

@@ -19,7 +19,8 @@ from collections import deque
 from concurrent import futures
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from io import BufferedIOBase
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 import grpc
@@ -129,6 +130,7 @@ class HttpReply:
         delay: seconds before anything is answered.
         drop: close the connection without a word.
         cut: take the spans, and close the connection in the middle of the answer.
+        drip: seconds before each byte of the answer, from the first one of its headers.
     """
 
     status: int = 200
@@ -139,6 +141,7 @@ class HttpReply:
     delay: float = 0.0
     drop: bool = False
     cut: bool = False
+    drip: float = 0.0
 
 
 @contextlib.contextmanager
@@ -148,10 +151,12 @@ def http_collector(
     certificates: Certificates | None = None,
     client_certificate: bool = False,
     port: int = 0,
+    reads: float = 0.0,
 ) -> Iterator[Collector]:
     """Run an OTLP/HTTP receiver that gives these replies, one to each request, and then only acknowledges.
 
-    Without a port it takes a free one. What `answer` says of a request goes before the replies, unless it is None.
+    Without a port it takes a free one. What `answer` says of a request goes before the replies, unless it is None. It
+    waits for some seconds before each 64 KiB that it `reads` of a request.
     """
     context = None
     if certificates is not None:
@@ -160,7 +165,7 @@ def http_collector(
         if client_certificate:
             context.load_verify_locations(certificates.authority)
             context.verify_mode = ssl.CERT_REQUIRED
-    server = _HttpServer(deque(replies), answer, context, port)
+    server = _HttpServer(deque(replies), answer, context, port, reads)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -179,8 +184,10 @@ class _HttpServer(LoopbackServer):
         answer: Callable[[Received], HttpReply | None],
         context: ssl.SSLContext | None,
         port: int,
+        reads: float,
     ) -> None:
         super().__init__(("127.0.0.1", port), _HttpHandler)
+        self.reads = reads
         scheme = "http" if context is None else "https"
         self.collector = Collector(url=f"{scheme}://127.0.0.1:{self.server_port}/v1/traces")
         self.replies = replies
@@ -204,7 +211,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        sent = self.rfile.read(int(self.headers["content-length"]))
+        sent = self._read(int(self.headers["content-length"]))
         body = gzip.decompress(sent) if self.headers.get("content-encoding") == "gzip" else sent
         collector = self.server.collector
         received = Received(
@@ -220,6 +227,15 @@ class _HttpHandler(BaseHTTPRequestHandler):
                 collector.taken.append(received)
         self._answer(reply)
 
+    def _read(self, size: int) -> bytes:
+        if not self.server.reads:
+            return self.rfile.read(size)
+        pieces = []
+        for at in range(0, size, 65_536):
+            time.sleep(self.server.reads)
+            pieces.append(self.rfile.read(min(65_536, size - at)))
+        return b"".join(pieces)
+
     def _reply(self, received: Received) -> HttpReply:
         collector, replies = self.server.collector, self.server.replies
         with collector.lock:
@@ -233,6 +249,8 @@ class _HttpHandler(BaseHTTPRequestHandler):
         if reply.drop:
             self.close_connection = True
             return
+        if reply.drip:
+            self.wfile = _Dripping(self.wfile, reply.drip)
         pieces = reply.body if isinstance(reply.body, tuple) else (reply.body,)
         self.send_response(reply.status)
         self.send_header("content-length", str(sum(map(len, pieces)) + reply.cut))
@@ -247,6 +265,20 @@ class _HttpHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing on the console."""
+
+
+class _Dripping(BufferedIOBase):
+    """A way to a client on which each byte takes some seconds."""
+
+    def __init__(self, file: BinaryIO | BufferedIOBase, seconds: float) -> None:
+        self._file = file
+        self._seconds = seconds
+
+    def write(self, content: Any) -> int:
+        for at in range(len(content)):
+            time.sleep(self._seconds)
+            self._file.write(content[at : at + 1])
+        return len(content)
 
 
 @contextlib.contextmanager

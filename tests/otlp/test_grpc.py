@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -382,6 +383,39 @@ def test_a_server_that_does_not_answer_in_time_is_told_with_the_unit_of_the_vari
 
     assert isinstance(destination.failure, UnreachableError)
     assert "did not answer within 0.2 s. OTEL_EXPORTER_OTLP_TIMEOUT is in milliseconds" in str(destination.failure)
+
+
+@pytest.mark.parametrize("greets", [False, True])
+def test_an_answer_that_comes_a_byte_at_a_time_has_one_time_in_all(greets: bool) -> None:  # noqa: FBT001
+    settings = b"\0\0\0\x04\0\0\0\0\0"
+    headers = b"\0\x10\0\x01\x04\0\0\0\x01" + b"\x88" * 4_096  # of the first request's answer
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            if greets:
+                connection.sendall(settings)
+            for at in range(4_096):
+                if over.wait(0.02):
+                    return
+                connection.sendall((headers if greets else settings * 500)[at : at + 1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor() as pool:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    pool.submit(drip, listening.accept()[0])
+
+        pool.submit(accept)
+        begun = time.monotonic()
+        _, destination = send(at(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=0.4), deadline=0.1)
+        seconds = time.monotonic() - begun
+        over.set()
+        listening.shutdown(socket.SHUT_RDWR)
+
+    assert isinstance(destination.failure, UnreachableError)
+    assert seconds < 2.0
 
 
 def test_a_server_that_hangs_up_before_it_speaks_is_a_failure() -> None:

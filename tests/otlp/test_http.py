@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from google.protobuf import any_pb2
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from otel_agent_events.errors import RefusedError, UnreachableError, UsageError
-from otel_agent_events.otlp import Endpoint, Outcome, connect
+from otel_agent_events.otlp import Endpoint, Outcome, bounds, connect
 from otel_agent_events.otlp.http import (
     MOST_ANSWER,
     Answer,
@@ -225,13 +226,13 @@ def test_trouble_without_words_is_told_by_its_name() -> None:
 
 
 def send(
-    endpoint: Endpoint, clock: Clock | None = None, count: int = 3, **options: Any
+    endpoint: Endpoint, clock: Clock | None = None, count: int = 3, size: int = 5, **options: Any
 ) -> tuple[list[Outcome], Sender]:
     """Send some spans; return the outcomes and the destination."""
     clock = clock or Clock()
     transport = HttpTransport(endpoint, now=lambda: NOW)
     sender = Sender(transport, name=endpoint.name, sleep=clock.sleep, clock=clock, draw=lambda: 0.5, **options)
-    sender.put(HEAD, bodies(count))
+    sender.put(HEAD, bodies(count, size=size))
     sender.close()
     return sender.outcomes(), sender
 
@@ -439,6 +440,61 @@ def test_a_server_that_does_not_finish_in_time_is_told_with_the_unit_of_the_vari
     assert "did not answer within 0.3 s. OTEL_EXPORTER_OTLP_TIMEOUT is in milliseconds" in str(destination.failure)
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_an_answer_that_comes_a_byte_at_a_time_has_one_time_in_all(
+    certificates: Certificates,
+    encrypted: bool,  # noqa: FBT001
+) -> None:
+    reply = HttpReply(drip=0.05)  # its headers have more than a hundred bytes
+    begun = time.monotonic()
+    with http_collector(answer=lambda _: reply, certificates=certificates if encrypted else None) as collector:
+        endpoint = Endpoint(url=collector.url, timeout=0.3, certificate=certificates.authority if encrypted else None)
+        _, destination = send(endpoint, deadline=0.1)
+        seconds = time.monotonic() - begun
+
+    assert isinstance(destination.failure, UnreachableError)
+    assert "did not answer within 0.3 s" in str(destination.failure)
+    assert seconds < 2.0
+
+
+def test_a_proxy_that_answers_a_byte_at_a_time_has_one_time_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = time.monotonic()
+    with http_collector(answer=lambda _: HttpReply(drip=0.05)) as slow:
+        monkeypatch.setenv("HTTP_PROXY", slow.url.removesuffix("/v1/traces"))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        _, destination = send(Endpoint(url="http://127.0.0.1:9/v1/traces", timeout=0.3), deadline=0.1)
+        seconds = time.monotonic() - begun
+
+    assert "did not answer within 0.3 s" in str(destination.failure)
+    assert seconds < 2.0
+
+
+def test_a_request_that_takes_long_to_write_has_its_whole_time_for_the_answer() -> None:
+    with http_collector(HttpReply(body=partial(0, "slow line")), reads=0.006) as collector:
+        begun = time.monotonic()
+        endpoint = Endpoint(url=collector.url, timeout=1.5)
+        outcome, _ = send(endpoint, count=32, size=1_000_000, most_bytes=40_000_000)
+        seconds = time.monotonic() - begun
+
+    assert counts(outcome) == (32, 0, 0)
+    assert said(outcome) == "slow line"
+    assert seconds > 2.0
+
+
+def test_a_server_that_takes_a_request_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SLOWEST", 100_000_000)
+    with http_collector(reads=0.05) as collector:
+        begun = time.monotonic()
+        _, destination = send(
+            Endpoint(url=collector.url, timeout=0.3), count=16, size=1_000_000, most_bytes=20_000_000, deadline=0.1
+        )
+        seconds = time.monotonic() - begun
+
+    assert "did not answer within 0.3 s" in str(destination.failure)
+    assert seconds < 5.0
+
+
 def test_a_connection_that_breaks_is_a_failure_before_anything_was_acknowledged() -> None:
     with http_collector(answer=lambda _: HttpReply(drop=True)) as collector:
         _, destination = send(Endpoint(url=collector.url))
@@ -509,6 +565,15 @@ def test_a_client_that_is_handed_in_is_used_and_stays_open() -> None:
     assert request.content == b"body"
     assert request.headers["authorization"] == "Bearer s3cret-token"
     assert request.extensions["timeout"] == {"connect": 10.0, "read": 10.0, "write": 10.0, "pool": 10.0}
+
+
+def test_a_client_that_is_handed_in_keeps_its_own_time_for_other_requests() -> None:
+    slow = HttpReply(delay=0.4)
+    with http_collector(HttpReply(), slow) as collector, httpx.Client(trust_env=False) as mine:
+        HttpTransport(Endpoint(url=collector.url, timeout=0.2), client=mine).send(b"")
+        other = mine.post(collector.url, content=b"", timeout=5.0)
+
+    assert other.status_code == 200
 
 
 def test_any_other_trouble_is_a_broken_connection() -> None:
