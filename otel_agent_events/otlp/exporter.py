@@ -5,7 +5,8 @@ It says whether it exported a batch, and not what the server said: what it took 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -17,7 +18,7 @@ from otel_agent_events.plugins import Plugins
 from otel_agent_events.scrub import Scrubber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -37,6 +38,15 @@ FLUSH = 30_000
 """Milliseconds that an exporter has to finish what it holds back."""
 
 
+class _Waiting(NamedTuple):
+    """A span that was not exported yet, its size as OTLP, its owner and its place there."""
+
+    span: Span
+    size: int
+    owner: Hashable
+    place: int
+
+
 def exporter(name: str) -> ExporterDestination:
     """Make the exporter of that name, with what it reads from the environment itself.
 
@@ -54,7 +64,8 @@ class ExporterDestination:
     """An exporter as a destination: a batch is exported as soon as it is full, and the rest on `flush`.
 
     `submit` waits as long as the exporter does. A batch that it does not take is lost, and the next one tried; after
-    three of them in a row it is given up. Not for several threads, but for `stop`.
+    three of them in a row it is given up. What is interrupted or comes too late is told as lost. For several threads,
+    of which one at a time has the exporter; `outcomes` and `stop` never wait for it.
 
     Args:
         exporter: belongs to the destination from now on, which shuts it down.
@@ -70,36 +81,40 @@ class ExporterDestination:
         self.name = name
         self.failure: DestinationError | None = None
         self._exporter = exporter
-        self._waiting: list[tuple[Span, Hashable, int]] = []  # each with its owner and its place there
-        self._size = 0  # of what waits, as OTLP
+        self._turn = threading.Lock()  # of who has the exporter, and changes what waits for it
+        self._waiting: list[_Waiting] = []
         self._failed = 0  # batches in a row
         self._most_failed = MOST_FAILED
         self._unflushed = False  # whether anything was exported since the exporter was last flushed
         self._not_flushed: str | None = None  # why the last flush did not succeed
         self._finished = False
+        self._told = threading.Lock()  # for a moment, to change the outcomes
         self._outcomes: list[Outcome] = []
 
     def submit(self, encoded: Encoded) -> None:
         """Take spans, and export every batch that becomes full."""
-        for place, (span, body) in enumerate(zip(encoded.spans, encoded.bodies, strict=True), encoded.first):
-            if self._waiting and self._size + len(body) > MOST_BYTES:
-                self._export()
-            self._waiting.append((span, encoded.owner, place))
-            self._size += len(body)
-            if len(self._waiting) >= MOST_SPANS:
-                self._export()
-        if self.failure is not None:
-            self._lose(str(self.failure))
+        owner, first = encoded.owner, encoded.first
+        with self._turn:
+            # All of them at once, so that what is interrupted below still waits, and `abandon` tells that it is lost.
+            self._waiting += [
+                _Waiting(span, len(body), owner, place)
+                for place, (span, body) in enumerate(zip(encoded.spans, encoded.bodies, strict=True), first)
+            ]
+            self._export(only_full=True)
 
     def outcomes(self) -> list[Outcome]:
         """Give the outcomes since the last call."""
-        outcomes, self._outcomes = self._outcomes, []
+        with self._told:
+            outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
     def flush(self) -> None:
         """Export what waits, and let the exporter finish what it holds back."""
-        if self._waiting:
-            self._export()
+        with self._turn:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._export()
         if self._unflushed:
             self._unflushed = False
             self._not_flushed = self._complaint(self._force_flush)
@@ -114,64 +129,82 @@ class ExporterDestination:
         Raises:
             DestinationError: the exporter could not finish, so that what it has reported may not have arrived.
         """
-        if self._finished:
-            return
-        self.flush()
-        self._finished = True
-        not_shut_down = self._complaint(self._exporter.shutdown)
-        problem = self._not_flushed or not_shut_down
-        if problem is not None:
-            error = DestinationError(
-                f"{self.name} did not finish, so what it has reported may not have arrived: {problem}"
-            )
-            self.failure = self.failure or error
-            raise error
+        with self._turn:
+            if self._finished:
+                return
+            self._flush()
+            self._finished = True
+            not_shut_down = self._complaint(self._exporter.shutdown)
+            problem = self._not_flushed or not_shut_down
+            if problem is not None:
+                error = DestinationError(
+                    f"{self.name} did not finish, so what it has reported may not have arrived: {problem}"
+                )
+                self.failure = self.failure or error
+                raise error
 
     def abandon(self) -> None:
         """Export nothing more, and shut the exporter down."""
-        self._lose("it was not exported: the run was broken off")
-        if not self._finished:
-            self._finished = True
-            self._complaint(self._exporter.shutdown)
+        with self._turn:
+            self._tell(len(self._waiting), "it was not exported: the run was broken off")
+            if not self._finished:
+                self._finished = True
+                self._complaint(self._exporter.shutdown)
 
-    def _export(self) -> None:
-        """Export all that waits as one batch, or lose it once there is a failure."""
-        if self.failure is not None:
-            self._lose(str(self.failure))
-            return
-        spans = [span for span, _, _ in self._waiting]
+    def _export(self, *, only_full: bool = False) -> None:
+        """Export what waits, batch by batch, or lose it once there is a failure."""
+        while self._waiting:
+            if self._finished or self.failure is not None:
+                late = "it was not exported: it came after the end"
+                self._tell(len(self._waiting), late if self.failure is None else str(self.failure))
+                return
+            count = self._full()
+            if only_full and not count:
+                return
+            self._export_batch(count or len(self._waiting))
+
+    def _full(self) -> int:
+        """Say how many of the first that wait make a full batch; 0 when there are not enough."""
+        size = 0
+        for count, each in enumerate(self._waiting):
+            size += each.size
+            if count >= MOST_SPANS or (count and size > MOST_BYTES):
+                return count
+        return len(self._waiting) if len(self._waiting) >= MOST_SPANS else 0
+
+    def _export_batch(self, count: int) -> None:
+        spans = [each.span for each in self._waiting[:count]]
         self._unflushed = True
         problem = self._complaint(lambda: _taken(self._exporter.export(to_readables(spans))))
-        # Only now, so that what is interrupted above still waits, and `abandon` tells that it is lost.
+        # Only now, so that what is interrupted above still waits.
         if problem is None:
             self._failed = 0
-            self._tell(taken=True)
+            self._tell(count)
             return
         self._failed += 1
         if self._failed >= self._most_failed:
             batches = "a batch" if self._failed == 1 else f"{self._failed} batches in a row"
             self.failure = DestinationError(f"{self.name} did not take {batches}, and is given up: {problem}")
-        self._lose(f"{self.name} did not take a batch of {len(spans)}: {problem}")
+        self._tell(count, f"{self.name} did not take a batch of {count}: {problem}")
 
-    def _lose(self, message: str) -> None:
-        self._tell(taken=False, message=message)
-
-    def _tell(self, *, taken: bool, message: str | None = None) -> None:
-        """Give all that waits its outcome."""
-        for owner, first, spans in _shares(self._waiting):
-            self._outcomes.append(
-                Outcome(
-                    destination=self.name,
-                    spans=tuple((span.trace_id, span.span_id) for span in spans),
-                    owner=owner,
-                    first=first,
-                    acknowledged=len(spans) if taken else 0,
-                    lost=0 if taken else len(spans),
-                    message=message,
-                )
+    def _tell(self, count: int, lost: str | None = None) -> None:
+        """Give the first that wait their outcome: they were taken, or are lost for that reason."""
+        outcomes = [
+            Outcome(
+                destination=self.name,
+                spans=tuple((span.trace_id, span.span_id) for span in spans),
+                owner=owner,
+                first=first,
+                acknowledged=len(spans) if lost is None else 0,
+                lost=0 if lost is None else len(spans),
+                message=lost,
             )
-        self._waiting = []
-        self._size = 0
+            for owner, first, spans in _shares(self._waiting[:count])
+        ]
+        left = self._waiting[count:]
+        with self._told:
+            # In one statement: an interrupt in between would tell of them twice, or never.
+            self._waiting, self._outcomes = left, self._outcomes + outcomes
 
     def _force_flush(self) -> None:
         flush: Callable[..., object] | None = getattr(self._exporter, "force_flush", None)
@@ -211,19 +244,17 @@ def _taken(result: object) -> None:
         raise _NotTakenError(f"it returned {one_line(repr(result))} instead of SpanExportResult.SUCCESS")
 
 
-def _shares(
-    waiting: Sequence[tuple[Span, Hashable, int]],
-) -> Iterator[tuple[Hashable, int, list[Span]]]:
+def _shares(waiting: Iterable[_Waiting]) -> Iterator[tuple[Hashable, int, list[Span]]]:
     """Divide a batch into what belongs to one owner and stands together there."""
     spans: list[Span] = []
     owner: Hashable = None
     first = 0
-    for span, its_owner, place in waiting:
-        if spans and (its_owner != owner or place != first + len(spans)):
+    for each in waiting:
+        if spans and (each.owner != owner or each.place != first + len(spans)):
             yield owner, first, spans
             spans = []
         if not spans:
-            owner, first = its_owner, place
-        spans.append(span)
+            owner, first = each.owner, each.place
+        spans.append(each.span)
     if spans:
         yield owner, first, spans

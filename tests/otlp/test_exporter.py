@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from tests.otlp.collectors import HttpReply, http_collector
 from tests.otlp.examples import OTHER_RESOURCE, deliver, encoded, ids, span, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -64,6 +65,15 @@ def counts(outcome: Outcome) -> tuple[int, int, int, int, str | None]:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporters, "MOST_SPANS", 2)
+
+
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 # --- those that are installed -------------------------------------------------------------------------
@@ -226,7 +236,7 @@ def test_after_three_failed_batches_in_a_row_the_exporter_is_given_up() -> None:
     assert isinstance(made.failure, DestinationError)
     assert str(made.failure).startswith("exporter:scripted did not take 3 batches in a row, and is given up: it rep")
     outcomes = made.outcomes()
-    assert [outcome.acknowledged for outcome in outcomes] == [0, 0, 2, 0, 0, 0, 0, 0]
+    assert [outcome.acknowledged for outcome in outcomes] == [0, 0, 2, 0, 0, 0, 0]
     assert [each for outcome in outcomes for each in outcome.spans] == ids(spans(16))
     made.submit(encoded(spans(1)))
     assert [counts(outcome) for outcome in made.outcomes()] == [(0, 0, 0, 1, str(made.failure))]
@@ -258,6 +268,87 @@ def test_what_is_interrupted_is_lost_when_it_is_abandoned() -> None:
     (outcome,) = made.outcomes()
     assert counts(outcome) == (0, 0, 0, 2, "it was not exported: the run was broken off")
     assert scripted.calls == ["export", "shutdown"]
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_of_what_is_interrupted_while_it_is_submitted_everything_is_told() -> None:
+    made = destination(Scripted(SUCCESS, KeyboardInterrupt()))
+
+    with pytest.raises(KeyboardInterrupt):
+        made.submit(encoded(spans(7)))
+    made.abandon()
+
+    outcomes = made.outcomes()
+    assert [(outcome.acknowledged, outcome.lost) for outcome in outcomes] == [(2, 0), (0, 5)]
+    assert [each for outcome in outcomes for each in outcome.spans] == ids(spans(7))
+
+
+def test_what_comes_after_the_end_is_lost_at_once() -> None:
+    scripted = Scripted()
+    made = destination(scripted)
+    made.close()
+
+    made.submit(encoded(spans(2)))
+
+    assert [counts(outcome) for outcome in made.outcomes()] == [
+        (0, 0, 0, 2, "it was not exported: it came after the end")
+    ]
+    assert scripted.batches == []
+
+
+@pytest.mark.parametrize("end", ["flush", "abandon"])
+def test_what_is_submitted_while_another_thread_exports_is_not_told_with_that_batch(end: str) -> None:
+    exporting, go_on = threading.Event(), threading.Event()
+
+    class Slow(Scripted):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result = super().export(spans)
+            exporting.set()
+            assert go_on.wait(10)
+            return result
+
+    scripted = Slow()
+    made = destination(scripted)
+    made.submit(encoded(spans(2)))
+    flushing = threading.Thread(target=made.flush)
+    flushing.start()
+    assert exporting.wait(10)
+    submitting = threading.Thread(target=made.submit, args=[encoded([span(3)], first=2)])
+    submitting.start()
+    submitting.join(0.1)
+    assert made.outcomes() == []
+    go_on.set()
+    flushing.join()
+    submitting.join()
+    getattr(made, end)()
+
+    reported = [place for each in made.outcomes() for place in range(each.first, each.first + each.acknowledged)]
+    assert reported == [number - 1 for batch in scripted.batches for number in batch if number is not None]
+    assert reported == ([0, 1, 2] if end == "flush" else [0, 1])
+
+
+@pytest.mark.usefixtures("switching")
+def test_no_outcome_is_lost_between_the_thread_that_exports_and_the_one_that_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exporters, "MOST_SPANS", 1)
+    made = destination(Scripted())
+    told: list[Outcome] = []
+    over = threading.Event()
+
+    def count() -> None:
+        while not over.is_set():
+            told.extend(made.outcomes())
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    for number in range(0, 6_000, 100):
+        made.submit(encoded(spans(100), first=number))
+    over.set()
+    counting.join()
+    told += made.outcomes()
+
+    assert sorted(outcome.first for outcome in told) == list(range(6_000))
 
 
 @pytest.mark.parametrize(
