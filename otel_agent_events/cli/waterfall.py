@@ -103,8 +103,7 @@ class Terminal:
         for line in waterfall(spans, width=self._console.width, contents=self._contents, ascii_only=self._ascii):
             self._console.print(line)
         self._console.print()
-        drawn = tuple((span.trace_id, span.span_id) for span in spans)
-        self._outcomes.append(Outcome(destination=self.name, spans=drawn, owner=key[0], acknowledged=len(drawn)))
+        self._outcomes.append(Outcome(destination=self.name, owner=key[0], acknowledged=len(spans)))
 
     def close(self) -> None:
         """Draw what was submitted."""

@@ -199,19 +199,12 @@ class Encoded:
     first: int = 0
 
 
-Ids: TypeAlias = tuple[bytes, bytes]
-"""A trace id (16 bytes) and a span id (8 bytes)."""
-
-
 @value()
 class Outcome:
     """What became of some spans of one owner at one destination: of one batch, or of an owner's share in one.
 
-    `acknowledged + rejected + set_aside + lost` is the number of spans.
-
     Attributes:
         destination: its name.
-        spans: of each the trace id and the span id.
         owner: whose they are, as they were submitted.
         first: the place of the first of them among the owner's spans; they stand one after the other from there.
         acknowledged: how many the destination took, as it says itself.
@@ -223,7 +216,6 @@ class Outcome:
     """
 
     destination: str
-    spans: tuple[Ids, ...]
     owner: Hashable = None
     first: int = 0
     acknowledged: int = 0
@@ -232,6 +224,11 @@ class Outcome:
     lost: int = 0
     message: str | None = None
     doubtful: bool = False
+
+    @property
+    def spans(self) -> range:
+        """Their places among the owner's spans: each of them is counted once."""
+        return range(self.first, self.first + self.acknowledged + self.rejected + self.set_aside + self.lost)
 
 
 class Destination(Protocol):

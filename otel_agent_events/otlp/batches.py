@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from otel_agent_events.otlp import Head, Ids
+    from otel_agent_events.otlp import Head
 
 SHORTENED = "otel_agent_events.shortened"
 """Of a span that no longer has all of its values, because its destination would not take it."""
@@ -30,14 +29,6 @@ AROUND = 12
 
 _RESOURCE_SPANS = b"\x0a"
 _SCOPE_SPANS = _SPAN = b"\x12"
-_IDS = 28  # bytes of both ids with their tags and lengths
-_TRACE_ID = 0x100A  # the tag and the length as one number
-_SPAN_ID = 0x0812
-_unpack_ids = struct.Struct("<H16sH8s").unpack_from
-# Up to here the length of a body takes one byte, two, three; its tag is a byte as well.
-_ONE_BYTE = 2 + (1 << 7)
-_TWO_BYTES = 3 + (1 << 14)
-_THREE_BYTES = 4 + (1 << 21)
 _MOST_ATTRIBUTES = 128  # which the SDKs and many receivers allow
 _QUOTES = 2
 
@@ -92,28 +83,12 @@ def around(head: Head) -> int:
     return len(head.resource) + len(head.scope) + len(head.scope_end) + len(head.resource_end) + AROUND
 
 
-def ids_of(bodies: Sequence[bytes]) -> tuple[Ids, ...]:
-    """Read the trace id and the span id of each body; both are empty for what is no span."""
-    found: list[Ids] = []
-    for body in bodies:
-        size = len(body)
-        at = 2 if size < _ONE_BYTE else 3 if size < _TWO_BYTES else 4 if size < _THREE_BYTES else 5
-        if size - at >= _IDS:
-            # Ours and nearly all others write the ids first, in this order.
-            tag, trace_id, next_tag, span_id = _unpack_ids(body, at)
-            if tag == _TRACE_ID and next_tag == _SPAN_ID:
-                found.append((trace_id, span_id))
-                continue
-        found.append(_parsed_ids(body))
-    return tuple(found)
-
-
-def _parsed_ids(body: bytes) -> Ids:
+def span_id(body: bytes) -> bytes:
+    """Read the span id of a body; it is empty for what is no span."""
     try:
-        span = trace_pb2.Span.FromString(body[content_of(body) :])
+        return trace_pb2.Span.FromString(body[content_of(body) :]).span_id
     except DecodeError:
-        return b"", b""
-    return span.trace_id, span.span_id
+        return b""
 
 
 def content_of(body: bytes) -> int:

@@ -192,14 +192,13 @@ class ExporterDestination:
         outcomes = [
             Outcome(
                 destination=self.name,
-                spans=tuple((span.trace_id, span.span_id) for span in spans),
                 owner=owner,
                 first=first,
-                acknowledged=len(spans) if lost is None else 0,
-                lost=0 if lost is None else len(spans),
+                acknowledged=size if lost is None else 0,
+                lost=0 if lost is None else size,
                 message=lost,
             )
-            for owner, first, spans in _shares(self._waiting[:count])
+            for owner, first, size in _shares(self._waiting[:count])
         ]
         left = self._waiting[count:]
         with self._told:
@@ -244,17 +243,16 @@ def _taken(result: object) -> None:
         raise _NotTakenError(f"it returned {one_line(repr(result))} instead of SpanExportResult.SUCCESS")
 
 
-def _shares(waiting: Iterable[_Waiting]) -> Iterator[tuple[Hashable, int, list[Span]]]:
-    """Divide a batch into what belongs to one owner and stands together there."""
-    spans: list[Span] = []
+def _shares(waiting: Iterable[_Waiting]) -> Iterator[tuple[Hashable, int, int]]:
+    """Divide a batch into what belongs to one owner and stands together there: the owner, the first place, how many."""
     owner: Hashable = None
-    first = 0
+    first = size = 0
     for each in waiting:
-        if spans and (each.owner != owner or each.place != first + len(spans)):
-            yield owner, first, spans
-            spans = []
-        if not spans:
+        if size and (each.owner != owner or each.place != first + size):
+            yield owner, first, size
+            size = 0
+        if not size:
             owner, first = each.owner, each.place
-        spans.append(each.span)
-    if spans:
-        yield owner, first, spans
+        size += 1
+    if size:
+        yield owner, first, size

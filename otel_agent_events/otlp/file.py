@@ -79,12 +79,7 @@ class _LinesDestination(ABC):
                 self._write("".join(map(self._writer.line, spans)))
             except DestinationError as error:
                 self.failure = error
-        outcome = Outcome(
-            destination=self.name,
-            spans=tuple((span.trace_id, span.span_id) for span in spans),
-            owner=encoded.owner,
-            first=encoded.first,
-        )
+        outcome = Outcome(destination=self.name, owner=encoded.owner, first=encoded.first)
         if self.failure is None:
             self._outcomes.append(replace(outcome, acknowledged=len(spans)))
         else:

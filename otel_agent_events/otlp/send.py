@@ -550,8 +550,8 @@ class Sender:
         """Note that the server refused these for what they are."""
         while batch.suspects:
             (share,), message = batch.suspects[-1]
-            span = b.ids_of(share.bodies)[0][1].hex()
-            self._settle([self._outcome(share, rejected=1, message=f"{message} (span {span})")])
+            told = f"{message} (span {b.span_id(share.bodies[0]).hex()})"
+            self._settle([self._outcome(share, rejected=1, message=told)])
             batch.suspects.pop()
 
     def _set_aside(self, batch: _Batch, message: str) -> None:
@@ -584,7 +584,6 @@ class Sender:
     ) -> Outcome:
         return Outcome(
             destination=self.name,
-            spans=b.ids_of(share.bodies),
             owner=share.owner,
             first=share.first,
             acknowledged=acknowledged,
@@ -615,16 +614,8 @@ class Sender:
             for share in piece:
                 try:
                     outcome = self._kept(share, message)
-                except BaseException:  # noqa: BLE001 - such as no memory for the ids
-                    size = len(share.bodies)
-                    outcome = Outcome(
-                        destination=self.name,
-                        spans=((b"", b""),) * size,
-                        owner=share.owner,
-                        first=share.first,
-                        lost=size,
-                        message=message,
-                    )
+                except BaseException:  # noqa: BLE001 - what keeps them is somebody else's, and may even exit
+                    outcome = self._outcome(share, lost=len(share.bodies), message=message)
                 self._settle([outcome])
         batch.left = []
 

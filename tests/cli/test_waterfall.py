@@ -477,7 +477,7 @@ def test_a_terminal_draws_a_trace_when_it_is_complete_and_says_that_it_did() -> 
     terminal.submit(encoded(spans[2:], first=2))
 
     (outcome,) = terminal.outcomes()
-    assert outcome.spans == tuple((each.trace_id, each.span_id) for each in spans)
+    assert outcome.spans == range(3)
     assert (outcome.destination, outcome.acknowledged, outcome.rejected, outcome.lost) == ("terminal", 3, 0, 0)
     assert stream.getvalue().startswith("vectara:support/s1  trace ")
     assert stream.getvalue().endswith("\n\n")

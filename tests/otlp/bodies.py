@@ -18,7 +18,7 @@ from otel_agent_events.otlp import Head
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
-    from otel_agent_events.otlp import Ids, Outcome
+    from otel_agent_events.otlp import Outcome
     from otel_agent_events.otlp.verdicts import Verdict
 
 TRACE = bytes(range(16))
@@ -62,7 +62,7 @@ def bodies(count: int, *, start: int = 1, size: int = 5) -> list[bytes]:
     return [body(number, "x" * size) for number in range(start, start + count)]
 
 
-def ids(count: int, *, start: int = 1) -> list[Ids]:
+def ids(count: int, *, start: int = 1) -> list[tuple[bytes, bytes]]:
     """Return the ids of these bodies."""
     return [(TRACE, number.to_bytes(8, "big")) for number in range(start, start + count)]
 
@@ -94,12 +94,12 @@ class Counted:
 
 
 def counted(outcomes: Iterable[Outcome]) -> Counted:
-    """Sum outcomes up; each of them accounts for each of its spans."""
+    """Sum outcomes up."""
     total: Counter[str] = Counter()
     for outcome in outcomes:
         each = {name: getattr(outcome, name) for name in ("acknowledged", "rejected", "set_aside", "lost")}
         assert min(each.values()) >= 0
-        assert sum(each.values()) == len(outcome.spans)
+        assert sum(each.values()) == len(outcome.spans) > 0
         total.update(each)
     return Counted(**total)
 
@@ -112,7 +112,7 @@ def messages(outcomes: Iterable[Outcome]) -> list[str]:
 def places(outcomes: Iterable[Outcome]) -> list[tuple[Hashable, int]]:
     """Return owner and place of every span that has an outcome, sorted."""
     return sorted(
-        ((outcome.owner, outcome.first + at) for outcome in outcomes for at in range(len(outcome.spans))),
+        ((outcome.owner, place) for outcome in outcomes for place in outcome.spans),
         key=lambda place: (repr(place[0]), place[1]),
     )
 

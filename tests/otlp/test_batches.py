@@ -14,13 +14,12 @@ from otel_agent_events.otlp.batches import (
     Share,
     around,
     halves,
-    ids_of,
     parted,
     request,
     shared_out,
     shorten,
+    span_id,
 )
-from otel_agent_events.otlp.encode import varint
 from tests.otlp.bodies import HEAD, TRACE, bodies, body, head, ids, message, packed, spans_of
 
 HEADS = [head("one"), head("two" * 60), Head(resource=b"", scope=b"")]
@@ -75,26 +74,15 @@ def test_a_head_takes_no_more_than_was_reckoned(each: Head, count: int, size: in
     assert len(request([(each, several)])) <= sum(map(len, several)) + around(each)
 
 
-# --- ids ----------------------------------------------------------------------------------------------
-
-
 @given(st.lists(st.integers(0, 20_000), max_size=5) | st.just([2_097_100, 2_097_152, 2_097_200]))
-def test_ids_are_read_whatever_the_length(sizes: list[int]) -> None:
+def test_the_id_of_a_span_is_read_whatever_its_length(sizes: list[int]) -> None:
     several = [body(number, "x" * size) for number, size in enumerate(sizes, 1)]
 
-    assert ids_of(several) == tuple(ids(len(sizes)))
+    assert [(TRACE, span_id(each)) for each in several] == ids(len(sizes))
 
 
-def test_ids_are_read_of_a_span_that_begins_with_something_else() -> None:
-    content = Span(name="x" * 40).SerializeToString() + Span(span_id=b"12345678").SerializeToString()
-    late = Span(trace_id=TRACE).SerializeToString()
-    told = b"\x12" + varint(len(content) + len(late)) + content + late
-
-    assert ids_of([told, packed(Span(name="no ids")), b"\x12\x02\xff\xff"]) == (
-        (TRACE, b"12345678"),
-        (b"", b""),
-        (b"", b""),
-    )
+def test_what_has_no_id_is_told_without_one() -> None:
+    assert [span_id(packed(Span(name="no ids"))), span_id(b"\x12\x02\xff\xff")] == [b"", b""]
 
 
 # --- pieces -------------------------------------------------------------------------------------------

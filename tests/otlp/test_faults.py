@@ -75,10 +75,10 @@ class Run:
     def numbers(self, became: str) -> list[int]:
         """Return the numbers of the spans of which all became the same."""
         return sorted(
-            int.from_bytes(span_id, "big")
+            outcome.owner + place + 1
             for outcome in self.outcomes
-            if getattr(outcome, became) == len(outcome.spans)
-            for _, span_id in outcome.spans
+            if getattr(outcome, became) == len(outcome.spans) and isinstance(outcome.owner, int)
+            for place in outcome.spans
         )
 
 

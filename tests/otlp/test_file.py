@@ -108,10 +108,7 @@ def test_a_file_is_replaced_on_close_and_not_before(tmp_path: Path) -> None:
     assert read(path) == ids(spans(3))
     assert list(tmp_path.iterdir()) == [path]
     assert destination.name == f"file:{path}"
-    assert [(each.acknowledged, list(each.spans)) for each in destination.outcomes()] == [
-        (2, ids(spans(2))),
-        (1, ids([span(3)])),
-    ]
+    assert [(each.acknowledged, each.spans) for each in destination.outcomes()] == [(2, range(2)), (1, range(1))]
     assert destination.outcomes() == []
 
 
