@@ -1,7 +1,8 @@
 """Batches to a collector: capped, sent by threads behind a bounded queue, answered, tried again.
 
-A transport (`http.py`, `grpc.py`) turns the answer to one request into a `Verdict`; what follows from it is the
-same for every protocol and is decided here.
+A transport (`http.py`, `grpc.py`) turns the answer to one request into a `Verdict` (`verdicts.py`); what follows from
+it is the same for every protocol and is decided here. What goes into a request is decided in `packing.py`;
+`batches.py` knows its bytes.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ import atexit
 import random
 import threading
 import time
-from bisect import bisect_right
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from otel_agent_events.errors import DestinationError, RefusedError, UnreachableError
 from otel_agent_events.otlp import Outcome
 from otel_agent_events.otlp import batches as b
 from otel_agent_events.otlp.batches import Share
+from otel_agent_events.otlp.packing import Batch, Filling, Incoming
 from otel_agent_events.otlp.verdicts import (
     Acknowledged,
     DestinationRefused,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from otel_agent_events.otlp import Aside, Encoded, Head
-    from otel_agent_events.otlp.batches import Piece
     from otel_agent_events.otlp.verdicts import Verdict
 
 MOST_BYTES_GRPC = 3_500_000
@@ -75,22 +74,6 @@ class Transport(Protocol):
     def close(self) -> None:
         """Let go of the connection."""
         ...
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What a sender thread takes at once.
-
-    Attributes:
-        number: counts the batches.
-        left: the pieces without outcome, the next one last.
-        suspects: spans that were refused alone, and with what words. They have no outcome yet: when the server refuses
-            everything, it is not their fault.
-    """
-
-    number: int
-    left: list[Piece]
-    suspects: list[tuple[Piece, str]] = field(default_factory=list)
 
 
 class Sender:
@@ -138,8 +121,6 @@ class Sender:
         self.heard: Callable[[Outcome], None] | None = None
         self.failure: DestinationError | None = None
         self._transport = transport
-        self._most_bytes = most_bytes  # grows smaller when the server finds a batch too large
-        self._most_spans = most_spans
         self._deadline = deadline
         self._aside = aside
         self._backoff = backoff
@@ -154,11 +135,9 @@ class Sender:
         self._work = threading.Condition(lock)  # there is something to take
         self._room = threading.Condition(lock)  # something was taken, or has its outcome
         # All of these are changed under the lock only.
-        self._filling: list[Share] = []
-        self._size = 0  # the most bytes of a request that holds what is filling
-        self._spans = 0  # that are filling
-        self._since = 0.0  # by the clock, when the first of them came
-        self._queue: deque[_Batch] = deque()
+        self._filling = Filling(most_bytes=most_bytes, most_spans=most_spans)
+        self._since = 0.0  # by the clock, when the first span that is filling came
+        self._queue: deque[Batch] = deque()
         self._numbers = 0
         self._open: set[int] = set()  # the numbers of batches without outcome
         self._outcomes: list[Outcome] = []
@@ -196,24 +175,17 @@ class Sender:
         """
         if self._ending and self.failure is None:
             raise ValueError(f"nothing can be sent to {self.name} any more: it was closed")
-        # There is little time for each span: the usual case looks at none of them alone.
-        done, count, size = 0, len(bodies), sum(map(len, bodies))
-        ends: list[int] | None = None
+        incoming = Incoming(Share(head, bodies, owner, first))
         with self._work:
-            while done < count and self.failure is None:
-                if not done and self._spans + count <= self._most_spans and size <= self._room_for(head):
-                    fitting, filled = count, size
-                else:
-                    ends = ends or [0, *accumulate(map(len, bodies))]
-                    fitting = self._fitting(head, ends, done)
-                    filled = ends[done + fitting] - ends[done]
-                if fitting:
-                    self._fill(Share(head, bodies[done : done + fitting], owner, first + done), filled)
-                    done += fitting
-                if done < count or self._is_full():
+            while incoming.left and self.failure is None:
+                self._start_first()
+                if not self._filling:
+                    self._since = self._clock()
+                self._filling.fill(incoming)
+                if incoming.left or self._filling.is_full:
                     self._enqueue()
-        if done < count:
-            self._settle([self._kept(Share(head, bodies[done:], owner, first + done), str(self.failure))])
+        if incoming.left:
+            self._settle([self._kept(incoming.rest(), str(self.failure))])
 
     def outcomes(self) -> list[Outcome]:
         """Give the outcomes since the last call."""
@@ -270,37 +242,7 @@ class Sender:
         self._closed = True
         atexit.unregister(self.abandon)
 
-    # --- filling batches, under the lock --------------------------------------------------------------
-
-    def _fitting(self, head: Head, ends: Sequence[int], done: int) -> int:
-        """Say how many of the bodies behind `done` fit into the batch; `ends` has where each begins, and the end."""
-        fitting = bisect_right(ends, ends[done] + self._room_for(head), done) - 1 - done
-        return max(min(fitting, self._most_spans - self._spans), 0 if self._filling else 1)
-
-    def _room_for(self, head: Head) -> int:
-        return self._most_bytes - self._size - self._added_by(head)
-
-    def _added_by(self, head: Head) -> int:
-        if self._filling and (self._filling[-1].head is head or self._filling[-1].head == head):
-            return 0
-        return b.around(head)
-
-    def _fill(self, share: Share, size: int) -> None:
-        self._start_first()
-        if not self._filling:
-            self._since = self._clock()
-        self._size += self._added_by(share.head) + size
-        self._spans += len(share.bodies)
-        last = self._filling[-1] if self._filling else None
-        if last is None or not last.goes_on_with(share):
-            self._filling.append(share)
-        elif isinstance(last.bodies, list):
-            last.bodies += share.bodies
-        else:
-            last.bodies = [*last.bodies, *share.bodies]
-
-    def _is_full(self) -> bool:
-        return self._spans >= self._most_spans or self._size >= self._most_bytes
+    # --- the queue, under the lock --------------------------------------------------------------------
 
     def _enqueue(self) -> None:
         """Put what is filling into the queue, when there is room in it.
@@ -321,8 +263,7 @@ class Sender:
         """Put what is filling into the queue."""
         self._numbers += 1
         self._open.add(self._numbers)
-        self._queue.append(_Batch(self._numbers, [self._filling]))
-        self._filling, self._size, self._spans = [], 0, 0
+        self._queue.append(Batch(self._numbers, [self._filling.cut()]))
         self._work.notify()
 
     def _start_first(self) -> None:
@@ -352,7 +293,7 @@ class Sender:
                     self._open.discard(batch.number)
                     self._room.notify_all()
 
-    def _next(self) -> _Batch | None:
+    def _next(self) -> Batch | None:
         """Wait for a batch; None at the end."""
         with self._work:
             while True:
@@ -369,7 +310,7 @@ class Sender:
     def _is_due(self) -> bool:
         return self._ending or self.failure is not None or self._clock() - self._since >= _OLD
 
-    def _deliver(self, batch: _Batch) -> None:
+    def _deliver(self, batch: Batch) -> None:
         """Send the next piece of a batch: then it has its outcome, or lies there in two halves."""
         piece = batch.left[-1]
         if self.failure is not None:
@@ -378,8 +319,8 @@ class Sender:
         body = b.whole(piece)
         several = b.count(piece) > 1
         # The cap may be smaller than it was when the batch was filled.
-        if several and len(body) > self._most_bytes:
-            self._halve(batch, by_bytes=True)
+        if several and len(body) > self._filling.most_bytes:
+            batch.halve(by_bytes=True)
             return
         verdict = self._ask(body)
         match verdict:
@@ -387,16 +328,16 @@ class Sender:
                 self._take(batch, verdict)
             case TooLarge() if several:
                 with self._room:
-                    self._most_bytes = min(self._most_bytes, max(len(body) // 2, 1))
-                self._halve(batch, by_bytes=True)
+                    self._filling.most_bytes = min(self._filling.most_bytes, max(len(body) // 2, 1))
+                batch.halve(by_bytes=True)
             case TooLarge():
                 self._send_shortened(batch, verdict)
             case Malformed() if several:
-                self._halve(batch, by_bytes=False)
+                batch.halve(by_bytes=False)
             case _:
                 self._refuse(batch, verdict)
 
-    def _send_shortened(self, batch: _Batch, verdict: TooLarge) -> None:
+    def _send_shortened(self, batch: Batch, verdict: TooLarge) -> None:
         """Send a span that is too large, half as long, a quarter, and so on, until it is taken."""
         (share,) = batch.left[-1]
         (body,) = share.bodies
@@ -425,16 +366,14 @@ class Sender:
             self._refuse(batch, verdict)
 
     def _refuse(
-        self, batch: _Batch, verdict: TooLarge | Malformed | Refused | DestinationRefused | Retry | Unreachable
+        self, batch: Batch, verdict: TooLarge | Malformed | Refused | DestinationRefused | Retry | Unreachable
     ) -> None:
         """Do what follows when the next piece of a batch is not taken."""
         match verdict:
             case Malformed():
-                batch.suspects.append((batch.left.pop(), verdict.message))
+                batch.suspect(verdict.message)
                 if self._is_believed(verdict.message):
-                    # So it was not the fault of these.
-                    batch.left += [piece for piece, _ in batch.suspects]
-                    batch.suspects = []
+                    batch.clear_suspects()
             case TooLarge():
                 self._is_believed(verdict.message)
                 self._set_aside(batch, f"{verdict.message}, and to a span that was shortened as far as it can be")
@@ -522,7 +461,7 @@ class Sender:
 
     # --- outcomes -------------------------------------------------------------------------------------
 
-    def _take(self, batch: _Batch, verdict: Acknowledged) -> None:
+    def _take(self, batch: Batch, verdict: Acknowledged) -> None:
         """Note what the server took of the next piece of a batch."""
         piece = batch.left[-1]
         sizes = [len(share.bodies) for share in piece]
@@ -546,7 +485,7 @@ class Sender:
         batch.left.pop()
         self._reject(batch)
 
-    def _reject(self, batch: _Batch) -> None:
+    def _reject(self, batch: Batch) -> None:
         """Note that the server refused these for what they are."""
         while batch.suspects:
             (share,), message = batch.suspects[-1]
@@ -554,7 +493,7 @@ class Sender:
             self._settle([self._outcome(share, rejected=1, message=told)])
             batch.suspects.pop()
 
-    def _set_aside(self, batch: _Batch, message: str) -> None:
+    def _set_aside(self, batch: Batch, message: str) -> None:
         """Keep the next piece of a batch."""
         self._settle([self._kept(share, message) for share in batch.left[-1]])
         batch.left.pop()
@@ -601,15 +540,10 @@ class Sender:
         with self._room:
             self._outcomes += outcomes
 
-    def _halve(self, batch: _Batch, *, by_bytes: bool) -> None:
-        before, after = b.halves(batch.left[-1], by_bytes=by_bytes)
-        batch.left[-1:] = (after, before)
-
-    def _rescue(self, batch: _Batch, error: BaseException) -> None:
+    def _rescue(self, batch: Batch, error: BaseException) -> None:
         """Keep what is left of a batch over which a thread has stumbled; whatever happens, it has outcomes."""
         message = f"sending to {self.name} failed: {error!r}"
-        batch.left += [piece for piece, _ in batch.suspects]
-        batch.suspects = []
+        batch.clear_suspects()
         for piece in batch.left:
             for share in piece:
                 try:
