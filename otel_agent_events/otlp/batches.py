@@ -126,6 +126,19 @@ def whole(piece: Piece) -> bytes:
     return request((share.head, share.bodies) for share in piece)
 
 
+def fitting(piece: Piece, most_bytes: int) -> int:
+    """Say how many of the first spans of a piece go into a request of so many bytes; it is one at least."""
+    size = fitting = 0
+    for share in piece:
+        size += around(share.head)
+        for body in share.bodies:
+            size += len(body)
+            if size > most_bytes:
+                return max(fitting, 1)
+            fitting += 1
+    return fitting
+
+
 def halves(piece: Piece, *, by_bytes: bool) -> tuple[Piece, Piece]:
     """Cut a piece of several spans in two: about equal in bytes, or in spans."""
     sizes = [len(body) if by_bytes else 1 for share in piece for body in share.bodies]

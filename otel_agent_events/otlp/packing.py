@@ -14,8 +14,73 @@ from otel_agent_events.otlp import batches as b
 from otel_agent_events.otlp.batches import Share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_agent_events.otlp import Head
     from otel_agent_events.otlp.batches import Piece
+
+
+GROWS_AFTER = 4
+"""Full batches that are taken before a larger one is tried."""
+DOUBTS_AFTER = 32
+"""The same before a size is tried again that was refused; from time to time twice as many."""
+
+_WORTH = 8  # a step of less than one in so many is not worth a batch that may be refused
+
+
+class Cap:
+    """How many bytes a request may have: what is configured, or less where the server finds that too large.
+
+    What was refused for its size may have been refused by a whim, so this grows again: up to twice as large, but only
+    half of the way to the smallest size that was refused. Near that one it stays for a long while before it tries it.
+
+    Args:
+        most: what is configured.
+
+    Attributes:
+        now: what holds now.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.now = most
+        self._proven = 0  # the size at which full batches were taken before this grew
+        self._refused: int | None = None  # the smallest size that was too large
+        self._taken = 0  # full batches since this changed
+        self._patience = DOUBTS_AFTER
+
+    def take(self, size: int) -> None:
+        """Learn that a request of so many bytes was taken."""
+        if self._refused is not None and size >= self._refused:
+            self._refused = None  # so it was not for its size
+        if self.now >= self._most or size <= (self._proven + self.now) // 2:
+            return  # it says little of requests that are as large as they may be
+        self._taken += 1
+        if self._taken >= GROWS_AFTER:
+            self._grow()
+
+    def refuse(self, size: int) -> None:
+        """Learn that a request of so many bytes was too large, and its parts were not."""
+        if self._refused is None or size < self._refused:
+            self._refused = size
+        if size <= self.now:
+            self.now = self._proven if 0 < self._proven < size else max(size // 2, 1)
+            self._proven = self._taken = 0
+
+    def _grow(self) -> None:
+        if self._refused is not None and self._refused < self.now:
+            self._refused = None
+        larger = min(2 * self.now, self._most)
+        if self._refused is not None:
+            half_way = (self.now + self._refused) // 2
+            if half_way - self.now > self.now // _WORTH:
+                larger = min(larger, half_way)
+            elif self._taken < self._patience:
+                return
+            else:
+                larger = min(larger, self._refused + self._refused // _WORTH)
+                self._patience *= 2
+        self._proven, self.now, self._taken = self.now, larger, 0
 
 
 class Incoming:
@@ -64,15 +129,12 @@ class Filling:
     """The batch that is being filled, with spans of any owners.
 
     Args:
-        most_bytes: of a request. A single span above it is a batch of its own.
+        cap: of the bytes of a request; it may change at any time. A single span above it is a batch of its own.
         most_spans: of a request.
-
-    Attributes:
-        most_bytes: the same; it may change at any time.
     """
 
-    def __init__(self, *, most_bytes: int, most_spans: int) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, *, cap: Cap, most_spans: int) -> None:
+        self._cap = cap
         self._most_spans = most_spans
         self._shares: list[Share] = []
         self._size = 0  # the most bytes of a request that holds it
@@ -85,12 +147,12 @@ class Filling:
     @property
     def is_full(self) -> bool:
         """Whether nothing more goes into it."""
-        return self._spans >= self._most_spans or self._size >= self.most_bytes
+        return self._spans >= self._most_spans or self._size >= self._cap.now
 
     def fill(self, incoming: Incoming) -> None:
         """Take as many as there is room for; into an empty one goes one span at least."""
         around = self._added_by(incoming.head)
-        room = self.most_bytes - self._size - around
+        room = self._cap.now - self._size - around
         count = incoming.fitting(self._most_spans - self._spans, room) or (0 if self._shares else 1)
         if not count:
             return
@@ -130,6 +192,30 @@ class Batch:
     number: int
     left: list[Piece]
     suspects: list[tuple[Piece, str]] = field(default_factory=list)
+    _too_large: list[tuple[int, int]] = field(default_factory=list)
+
+    def halve_for_size(self, size: int) -> None:
+        """Cut the next piece, a request of so many bytes that was too large, in two."""
+        self._too_large.append((len(self.left), size))
+        self.halve(by_bytes=True)
+
+    def excuse(self) -> None:
+        """The next piece is a span that is too large: all pieces of which it was a part were refused for that."""
+        self._too_large.clear()
+
+    def sizes_refused(self) -> Iterator[int]:
+        """Give the sizes that were too large, of all pieces whose parts have come to their end since the last call.
+
+        Which of them was the reason is known only then: the size of the whole, or one span in it.
+        """
+        # What is left of a piece lies above the pieces that lay below it.
+        while self._too_large and len(self.left) < self._too_large[-1][0]:
+            yield self._too_large.pop()[1]
+
+    def cut(self, most_bytes: int) -> None:
+        """Cut from the next piece what has at most so many bytes, or one span."""
+        before, after = b.parted(self.left[-1], b.fitting(self.left[-1], most_bytes))
+        self.left[-1:] = (after, before)
 
     def halve(self, *, by_bytes: bool) -> None:
         """Cut the next piece in two, about equal in bytes or in spans."""

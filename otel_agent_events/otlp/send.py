@@ -1,8 +1,8 @@
 """Batches to a collector: capped, sent by threads behind a bounded queue, answered, tried again.
 
 A transport (`http.py`, `grpc.py`) turns the answer to one request into a `Verdict` (`verdicts.py`); what follows from
-it is the same for every protocol and is decided here. What goes into a request is decided in `packing.py`;
-`batches.py` knows its bytes.
+it is the same for every protocol and is decided here. What goes into a request, and how large it may be, is
+decided in `packing.py`; `batches.py` knows its bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from otel_agent_events.errors import DestinationError, RefusedError, Unreachable
 from otel_agent_events.otlp import Outcome
 from otel_agent_events.otlp import batches as b
 from otel_agent_events.otlp.batches import Share
-from otel_agent_events.otlp.packing import Batch, Filling, Incoming
+from otel_agent_events.otlp.packing import Batch, Cap, Filling, Incoming
 from otel_agent_events.otlp.verdicts import (
     Acknowledged,
     DestinationRefused,
@@ -135,7 +135,8 @@ class Sender:
         self._work = threading.Condition(lock)  # there is something to take
         self._room = threading.Condition(lock)  # something was taken, or has its outcome
         # All of these are changed under the lock only.
-        self._filling = Filling(most_bytes=most_bytes, most_spans=most_spans)
+        self._cap = Cap(most_bytes)
+        self._filling = Filling(cap=self._cap, most_spans=most_spans)
         self._since = 0.0  # by the clock, when the first span that is filling came
         self._queue: deque[Batch] = deque()
         self._numbers = 0
@@ -285,6 +286,7 @@ class Sender:
             try:
                 while batch.left:
                     self._deliver(batch)
+                    self._learn(batch)
                 self._reject(batch)
             except BaseException as error:  # noqa: BLE001 - whatever it is, who waits for outcomes must get them
                 self._rescue(batch, error)
@@ -319,23 +321,30 @@ class Sender:
         body = b.whole(piece)
         several = b.count(piece) > 1
         # The cap may be smaller than it was when the batch was filled.
-        if several and len(body) > self._filling.most_bytes:
-            batch.halve(by_bytes=True)
+        if several and len(body) > self._cap.now:
+            batch.cut(self._cap.now)
             return
         verdict = self._ask(body)
         match verdict:
             case Acknowledged():
+                with self._room:
+                    self._cap.take(len(body))
                 self._take(batch, verdict)
             case TooLarge() if several:
-                with self._room:
-                    self._filling.most_bytes = min(self._filling.most_bytes, max(len(body) // 2, 1))
-                batch.halve(by_bytes=True)
+                batch.halve_for_size(len(body))
             case TooLarge():
+                batch.excuse()
                 self._send_shortened(batch, verdict)
             case Malformed() if several:
                 batch.halve(by_bytes=False)
             case _:
                 self._refuse(batch, verdict)
+
+    def _learn(self, batch: Batch) -> None:
+        """Let later batches be smaller than those that were too large."""
+        with self._room:
+            for size in batch.sizes_refused():
+                self._cap.refuse(size)
 
     def _send_shortened(self, batch: Batch, verdict: TooLarge) -> None:
         """Send a span that is too large, half as long, a quarter, and so on, until it is taken."""

@@ -10,15 +10,18 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from otel_agent_events.otlp import Head
 from otel_agent_events.otlp.batches import (
+    AROUND,
     SHORTENED,
     Share,
     around,
+    fitting,
     halves,
     parted,
     request,
     shared_out,
     shorten,
     span_id,
+    whole,
 )
 from tests.otlp.bodies import HEAD, TRACE, bodies, body, head, ids, message, packed, spans_of
 
@@ -120,6 +123,16 @@ def test_halves_have_a_span_each_and_one_of_them_is_at_most_half(
     assert after
     if not by_bytes:
         assert abs(len(flat(before)) - len(flat(after))) <= 1
+
+
+@given(pieces, st.integers(1, 2_000))
+def test_the_first_spans_that_fit_make_a_request_that_is_not_larger(piece: list[Share], most_bytes: int) -> None:
+    count = fitting(piece, most_bytes)
+
+    before, after = parted(piece, count)
+    assert count == 1 or len(whole(before)) <= most_bytes
+    if after and len(piece) == 1:
+        assert len(whole(parted(piece, count + 1)[0])) > most_bytes - AROUND
 
 
 @given(st.integers(-3, 40), st.lists(st.integers(0, 9), max_size=6))

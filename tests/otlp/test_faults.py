@@ -284,6 +284,48 @@ def test_the_four_mebibytes_of_a_grpc_server() -> None:
     assert sending.sender.failure is None
 
 
+WHIMS: list[Any] = [
+    HttpReply(status=413),
+    HttpReply(status=400, body=b"http: request body too large", content_type="text/plain"),
+    GrpcReply(code="RESOURCE_EXHAUSTED", words="Received message larger than max (9 vs. 8)"),
+]
+
+
+@pytest.mark.parametrize("reply", WHIMS)
+def test_one_refusal_that_speaks_of_size_costs_a_few_requests_and_not_thousands(reply: Any) -> None:
+    grpc = isinstance(reply, GrpcReply)
+    whims = [reply] * 5
+    with grpc_collector(*whims) if grpc else http_collector(*whims) as collector:
+        sending = run(collector.url, "grpc" if grpc else "http/protobuf", most_spans=5_000, most_bytes=100_000)
+        total = sending.sent(bodies(6_000, size=1_000))
+
+    assert total == Counted(acknowledged=6_000)
+    assert len(collector.requests) < 66 + 200  # there were thousands when the size stayed where it fell to
+    assert max(received.size for received in collector.requests[-10:]) > 99_000
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_one_large_span_does_not_make_the_batches_behind_it_smaller(protocol: Any) -> None:
+    def is_large(received: Received) -> bool:
+        return any(span.ByteSize() > 20_000 for span in received.spans)
+
+    with ExitStack() as stack:
+        if protocol == "grpc":
+            told = GrpcReply(code="RESOURCE_EXHAUSTED", words="an attribute is too large")
+            collector = stack.enter_context(grpc_collector(answer=lambda each: told if is_large(each) else None))
+        else:
+            refusal = HttpReply(status=413)
+            collector = stack.enter_context(http_collector(answer=lambda each: refusal if is_large(each) else None))
+        sending = run(collector.url, protocol, most_spans=5_000, most_bytes=100_000)
+        several = bodies(1_000, size=1_000)
+        several[49] = body(50, "x" * 30_000)
+        total = sending.sent(several)
+
+    assert total == Counted(acknowledged=1_000)
+    assert len(collector.requests) < 11 + 20
+    assert sum(received.size > 99_000 for received in collector.taken) >= 9
+
+
 # --- refused ------------------------------------------------------------------------------------------
 
 

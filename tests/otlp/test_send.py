@@ -649,16 +649,50 @@ def test_a_batch_that_is_too_large_is_halved_and_later_ones_are_cut_to_that_size
     script._verdicts = lambda _: TooLarge(message="413") if len(script.requests[-1]) > 3_000 else Acknowledged()
     destination = sender(script, most_bytes=10_000, senders=1)
 
-    outcomes = deliver(destination, bodies(300, size=100))
+    outcomes = deliver(destination, bodies(3_000, size=100))
 
     sizes = [len(request) for request in script.requests]
     refused = [size for size in sizes if size > 3_000]
-    assert counted(outcomes) == Counted(acknowledged=300)
-    assert len(refused) == 2
-    assert max(sizes[sizes.index(refused[-1]) + 1 :]) <= 2_500
+    assert counted(outcomes) == Counted(acknowledged=3_000)
+    assert [round(size, -3) for size in refused[:3]] == [10_000, 5_000, 4_000]
+    assert len(refused) <= 8
+    assert len(sizes) < 1.5 * sum(sizes) / 3_000
     assert sorted(
         number for asked, size in zip(script.asked, sizes, strict=True) if size <= 3_000 for number in asked
-    ) == (list(range(1, 301)))
+    ) == (list(range(1, 3_001)))
+
+
+@pytest.mark.parametrize("refusals", [1, 2, 6])
+def test_after_a_whim_about_the_size_batches_grow_to_what_they_were(refusals: int) -> None:
+    script = Script([*[TooLarge(message="too large")] * refusals, Acknowledged()])
+    destination = sender(script, most_bytes=20_000, senders=1)
+
+    outcomes = deliver(destination, bodies(20_000, size=100))
+
+    sizes = [len(request) for request in script.requests]
+    assert counted(outcomes) == Counted(acknowledged=20_000)
+    assert len(sizes) < sum(sizes) / 20_000 + 100
+    assert max(sizes[-10:]) > 19_500
+
+
+def test_a_span_that_is_too_large_does_not_make_the_batches_behind_it_smaller() -> None:
+    script = Script([])
+
+    def answer(_: list[int]) -> Verdict:
+        spans = spans_of(script.requests[-1])
+        return TooLarge(message="413") if any(span.ByteSize() > 5_000 for span in spans) else Acknowledged()
+
+    script._verdicts = answer
+    sent = bodies(2_000, size=100)
+    for number in (3, 400, 700, 701):
+        sent[number - 1] = body(number, "x" * 9_000)
+
+    outcomes = deliver(sender(script, most_bytes=20_000, senders=1), sent)
+
+    assert counted(outcomes) == Counted(acknowledged=2_000)
+    whole = sum(len(request) > 19_000 for request in script.requests)
+    assert whole > 10
+    assert len(script.requests) < 120
 
 
 def test_a_single_span_that_is_too_large_is_shortened_until_it_is_taken() -> None:
