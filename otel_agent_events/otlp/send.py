@@ -287,7 +287,7 @@ class Sender:
                 while batch.left:
                     self._deliver(batch)
                     self._learn(batch)
-                self._reject(batch)
+                self._judge(batch)
             except BaseException as error:  # noqa: BLE001 - whatever it is, who waits for outcomes must get them
                 self._rescue(batch, error)
             finally:
@@ -492,14 +492,22 @@ class Sender:
             ]
         )
         batch.left.pop()
-        self._reject(batch)
+        self._judge(batch)
 
-    def _reject(self, batch: Batch) -> None:
-        """Note that the server refused these for what they are."""
+    def _judge(self, batch: Batch) -> None:
+        """Note what became of the spans that were refused alone.
+
+        A server that takes others refuses these for what they are. One that never took any may as well be no receiver.
+        """
         while batch.suspects:
             (share,), message = batch.suspects[-1]
-            told = f"{message} (span {b.span_id(share.bodies[0]).hex()})"
-            self._settle([self._outcome(share, rejected=1, message=told)])
+            if self._acknowledged is None:
+                told = f"{message}. {self.name} has not taken a single span, so it may be no fault of those it refused"
+                outcome = self._kept(share, told)
+            else:
+                told = f"{message} (span {b.span_id(share.bodies[0]).hex()})"
+                outcome = self._outcome(share, rejected=1, message=told)
+            self._settle([outcome])
             batch.suspects.pop()
 
     def _set_aside(self, batch: Batch, message: str) -> None:

@@ -631,17 +631,35 @@ def test_sixteen_refusals_in_a_row_count_over_batches() -> None:
 
     outcomes = deliver(destination, bodies(40))
 
-    assert counted(outcomes) == Counted(rejected=15, set_aside=25)
+    assert counted(outcomes) == Counted(set_aside=40)
+    assert kept.numbers == list(range(1, 41))
     assert len(script.requests) == 16
 
 
-def test_a_few_malformed_spans_are_rejected_though_nothing_was_ever_taken() -> None:
-    destination = sender(Script([Malformed(message="no")]), aside=Kept())
+def test_what_a_server_refuses_that_never_took_anything_is_set_aside() -> None:
+    destination = sender(Script([Malformed(message="no")]), aside=(kept := Kept()))
 
     outcomes = deliver(destination, bodies(5))
 
-    assert counted(outcomes) == Counted(rejected=5)
+    assert counted(outcomes) == Counted(set_aside=5)
+    assert kept.numbers == [1, 2, 3, 4, 5]
+    assert messages(outcomes) == [
+        "no. collector has not taken a single span, so it may be no fault of those it refused"
+    ]
     assert destination.failure is None
+
+
+def test_what_a_server_refuses_that_took_something_before_is_rejected() -> None:
+    destination = sender(Script([Acknowledged(), Malformed(message="no")]), aside=Kept())
+
+    destination.put(HEAD, bodies(1))
+    destination.flush()
+    destination.put(HEAD, bodies(1, start=2), first=1)
+    destination.close()
+
+    outcomes = destination.outcomes()
+    assert counted(outcomes) == Counted(acknowledged=1, rejected=1)
+    assert messages(outcomes) == ["no (span 0000000000000002)"]
 
 
 def test_a_batch_that_is_too_large_is_halved_and_later_ones_are_cut_to_that_size_at_once() -> None:
@@ -765,11 +783,11 @@ def test_a_span_that_is_too_large_when_it_is_stopped_is_set_aside_with_the_serve
 
 
 def test_a_shortened_span_that_is_malformed_is_rejected() -> None:
-    script = Script([TooLarge(message="413"), Malformed(message="bad")])
+    script = Script([Acknowledged(), TooLarge(message="413"), Malformed(message="bad")])
 
-    outcomes = deliver(sender(script), [body(1, "x" * 10_000)])
+    outcomes = deliver(sender(script, most_spans=1, senders=1), [body(1), body(2, "x" * 10_000)])
 
-    assert counted(outcomes) == Counted(rejected=1)
+    assert counted(outcomes) == Counted(acknowledged=1, rejected=1)
 
 
 def test_a_shortened_span_that_meets_no_answer_is_set_aside_as_it_was() -> None:
