@@ -19,7 +19,7 @@ from otel_agent_events.errors import DestinationError, RefusedError, Unreachable
 from otel_agent_events.otlp import Endpoint
 from otel_agent_events.otlp.grpc import GrpcTransport
 from otel_agent_events.otlp.http import HttpTransport
-from otel_agent_events.otlp.send import Sender
+from otel_agent_events.otlp.send import MOST_BYTES_HTTP, Sender
 from tests.otlp.bodies import Clock, Counted, Kept, bodies, body, counted, head, messages, places
 from tests.otlp.collectors import (
     Collector,
@@ -272,6 +272,20 @@ def test_413_above_a_megabyte() -> None:
         if any(pair.key == "otel_agent_events.shortened" and pair.value.bool_value for pair in span.attributes)
     )
     assert int.from_bytes(shortened.span_id, "big") == MADE
+
+
+def test_the_mebibyte_that_a_proxy_takes_costs_a_few_refusals() -> None:
+    def answer(received: Received) -> HttpReply | None:
+        return HttpReply(status=413) if received.size > 1_048_576 else None
+
+    with http_collector(answer=answer) as collector:
+        sending = run(collector.url, most_spans=5_000, most_bytes=MOST_BYTES_HTTP)
+        total = sending.sent(bodies(2_000, size=20_000))
+
+    assert total == Counted(acknowledged=2_000)
+    assert len(collector.requests) - len(collector.taken) <= 12
+    assert max(received.size for received in collector.taken) > 900_000
+    assert len(collector.taken) < 60
 
 
 def test_the_four_mebibytes_of_a_grpc_server() -> None:
