@@ -460,9 +460,7 @@ def test_an_answer_that_comes_a_byte_at_a_time_has_one_time_in_all(
 def test_a_proxy_that_answers_a_byte_at_a_time_has_one_time_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = time.monotonic()
     with http_collector(answer=lambda _: HttpReply(drip=0.05)) as slow:
-        monkeypatch.setenv("HTTP_PROXY", slow.url.removesuffix("/v1/traces"))
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
+        put_proxy(monkeypatch, slow.url.removesuffix("/v1/traces"))
         _, destination = send(Endpoint(url="http://127.0.0.1:9/v1/traces", timeout=0.3), deadline=0.1)
         seconds = time.monotonic() - begun
 
@@ -604,14 +602,19 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_credentials(
     assert raised.value.__suppress_context__
 
 
+def put_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Put a proxy into the environment, for every address."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, url)
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Put a proxy into the environment; give the first line of each connection to it."""
+    """Run a proxy that is in the environment; give the first line of each connection to it."""
     with http_proxy() as (url, lines):
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-            monkeypatch.setenv(name, url)
-        for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
-            monkeypatch.delenv(name, raising=False)
+        put_proxy(monkeypatch, url)
         yield lines
 
 

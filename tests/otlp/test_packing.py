@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agent_events.otlp.batches import Share
-from otel_agent_events.otlp.packing import Batch, Cap
+from otel_agent_events.otlp.packing import DOUBTS_AFTER, GROWS_AFTER, Batch, Cap
 from tests.otlp.bodies import HEAD, bodies
 
 MOST = 1_000_000
@@ -82,6 +82,20 @@ def test_a_request_that_is_taken_at_a_size_that_was_refused_makes_way_at_once() 
     for _ in range(35):
         cap.take(cap.now)
     assert cap.now == MOST
+
+
+def test_requests_that_nearly_have_the_size_that_was_refused_make_way_when_it_is_tried() -> None:
+    cap = Cap(MOST)
+    cap.refuse(16_000)
+    cap.refuse(10_000)
+    for _ in range(DOUBTS_AFTER):
+        cap.take(8_000)
+    assert cap.now == 11_250
+
+    for _ in range(GROWS_AFTER):
+        cap.take(9_700)  # no more spans fitted
+
+    assert cap.now == 22_500
 
 
 # --- what was the reason ------------------------------------------------------------------------------
