@@ -48,6 +48,8 @@ MOST_ANSWER = 1_048_576
 """Bytes of an answer that are read; no receiver has that much to say."""
 
 _TEMPORARY = (429, 502, 503, 504)
+_TOO_LARGE = 413
+_MAYBE_SIZE = (400, 422, 429, 500)
 _TAG = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -75,14 +77,14 @@ def judge(answer: Answer, endpoint: Endpoint, *, now: float) -> Verdict:
         )
     told = _words(answer)
     message = f"{said}{quoted(told, endpoint)}"
+    asked = retry_after(answer.retry_after, now=now)
+    if _is_about_size(status, told, asked):
+        return TooLarge(message=message)
     if status in _TEMPORARY:
-        return Retry(message=message, after=retry_after(answer.retry_after, now=now))
+        return Retry(message=message, after=asked)
     match status:
-        case 413:
-            return TooLarge(message=message)
         case 400 | 422:
-            # The stock collector answers 400 to a request that is longer than it reads.
-            return TooLarge(message=message) if speaks_of_size(told) else Malformed(message=message)
+            return Malformed(message=message)
         case 401 | 403:
             hint = "Check the credentials in --header or OTEL_EXPORTER_OTLP_HEADERS"
         case 404 | 405:
@@ -95,6 +97,15 @@ def judge(answer: Answer, endpoint: Endpoint, *, now: float) -> Verdict:
         case _:
             return Refused(message=message)
     return DestinationRefused(message=f"{message}. {hint}")
+
+
+def _is_about_size(status: int, told: str, asked: float | None) -> bool:
+    """Whether a request is refused for its size.
+
+    The stock collector answers 400 to one that is longer than it reads. Whoever passes on what a server behind it says
+    of the size may do so with 429 or 500.
+    """
+    return status == _TOO_LARGE or (status in _MAYBE_SIZE and asked is None and speaks_of_size(told))
 
 
 def find_trouble(error: Exception) -> Trouble:

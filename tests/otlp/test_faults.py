@@ -301,6 +301,7 @@ def test_the_four_mebibytes_of_a_grpc_server() -> None:
 WHIMS: list[Any] = [
     HttpReply(status=413),
     HttpReply(status=400, body=b"http: request body too large", content_type="text/plain"),
+    HttpReply(status=500, body=b"message size 9 is above 8", content_type="text/plain"),
     GrpcReply(code="RESOURCE_EXHAUSTED", words="Received message larger than max (9 vs. 8)"),
 ]
 

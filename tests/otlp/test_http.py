@@ -188,6 +188,15 @@ def test_a_malformed_request_is_told_from_one_that_is_too_large(status: int) -> 
     assert verdict(413) == TooLarge(message="http://collector:4318/v1/traces answered 413")
 
 
+@pytest.mark.parametrize("status", [429, 500])
+def test_what_a_server_passes_on_about_the_size_is_told_from_what_passes(status: int) -> None:
+    words = b"rpc error: code = ResourceExhausted desc = grpc: received message larger than max (9 vs. 8)"
+
+    assert isinstance(verdict(status, words, "text/plain"), TooLarge)
+    assert not isinstance(verdict(status, b"over quota", "text/plain"), TooLarge)
+    assert isinstance(verdict(429, words, "text/plain", retry_after="3"), Retry)
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_what_passes_is_tried_again_when_the_server_says(status: int) -> None:
     message = f"http://collector:4318/v1/traces answered {status}"
