@@ -25,7 +25,7 @@ from otel_agent_events.delivery import Delivery
 from otel_agent_events.errors import UsageError
 from otel_agent_events.ledger import Ledger, LedgerError
 from otel_agent_events.otlp import connect
-from otel_agent_events.otlp.aside import AsideFile, default_path
+from otel_agent_events.otlp.aside import AsideFile, aside_file
 from otel_agent_events.otlp.file import ConsoleDestination, FileDestination
 from otel_agent_events.report import Report, SessionReport
 from otel_agent_events.run import Book, Run
@@ -180,7 +180,7 @@ def replay(  # noqa: C901, PLR0915 - one step after the other, each said in a li
         said: list[str] = []
         if OTLP in where:
             target, said = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
-            aside = _aside(set_aside, settings, target.name)
+            aside = aside_file(set_aside, settings.state_folder, target.name)
             otlp = connect(target, deadline=_seconds(deadline), aside=aside)
             stack.callback(otlp.abandon)
             said = [*settings.unheeded, *said]
@@ -243,14 +243,6 @@ def _named(
         raise UsageError("there is no destination to send to; there are otlp, file:PATH and console")
     # One file may be named in several ways.
     return list({_place(where) if isinstance(where, str) else id(where): where for where in named}.values())
-
-
-def _aside(path: str | Path | None, settings: Settings, destination: str) -> AsideFile | None:
-    """Give the file for what cannot be delivered; None when nobody says where the user's own folder is."""
-    if path is not None:
-        return AsideFile(path)
-    folder = settings.state_folder
-    return None if folder is None else AsideFile(default_path(folder, destination))
 
 
 def _book(option: str | None, settings: Settings, destination: str, notes: list[str], stack: ExitStack) -> Book | None:

@@ -22,7 +22,7 @@ from otel_agent_events.errors import ReadError, UnreachableError, UsageError
 from otel_agent_events.ledger import holds, size
 from otel_agent_events.marks import Book, Entry, FileError, FileReport, Mark, lock
 from otel_agent_events.otlp import connect
-from otel_agent_events.otlp.aside import AsideFile, default_path
+from otel_agent_events.otlp.aside import aside_file
 from otel_agent_events.otlp.lines import files as linefiles
 from otel_agent_events.otlp.lines import read
 from otel_agent_events.report import Counts
@@ -137,7 +137,7 @@ def send(
     for line in (*said, *passed_over):
         note(line)
     stop = stop or Stop()
-    aside = _aside(set_aside, settings, target.name)
+    aside = aside_file(set_aside, settings.state_folder, target.name)
     kept = _Kept()
     delivery = _Delivery(connect(target, deadline=deadline, aside=kept), stop)
     reports: list[FileReport] = []
@@ -168,14 +168,6 @@ def send(
         notes=tuple(notes),
         seconds=round(time.monotonic() - began, 3),
     )
-
-
-def _aside(path: str | Path | None, settings: Settings, destination: str) -> AsideFile | None:
-    """Give the file for what cannot be delivered; None when nobody says where the user's own folder is."""
-    if path is not None:
-        return AsideFile(path)
-    folder = settings.state_folder
-    return None if folder is None else AsideFile(default_path(folder, destination))
 
 
 def _how_far(reports: Sequence[FileReport], wanted: Sequence[Path]) -> str:

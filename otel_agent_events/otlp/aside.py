@@ -92,6 +92,19 @@ class AsideFile:
             return os.open(self._path, flags), False
 
 
+def aside_file(path: str | os.PathLike[str] | None, folder: Path | None, destination: str) -> AsideFile | None:
+    """Give the file for what a destination does not take; None when nobody says where it could be.
+
+    Args:
+        path: of the file that was asked for, if one was.
+        folder: where this program keeps its state, where that is known.
+        destination: its name, without credentials.
+    """
+    if path is not None:
+        return AsideFile(path)
+    return None if folder is None else AsideFile(default_path(folder, destination))
+
+
 def default_path(folder: Path, destination: str) -> Path:
     """Give the path of a new file for what a destination does not take, in the folder `set-aside`.
 

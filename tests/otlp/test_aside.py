@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_agent_events.otlp.aside import AsideFile, default_path
+from otel_agent_events.otlp.aside import AsideFile, aside_file, default_path
 from otel_agent_events.otlp.lines import read
 from tests.otlp.bodies import HEAD, bodies, head
 
@@ -131,3 +131,14 @@ def test_the_default_path_is_one_name_in_the_folder_whatever_the_destination(des
 
     assert kept(tmp_path / "set-aside" / path.name) == bodies(1)
     assert not path.name.startswith(".")
+
+
+def test_what_is_set_aside_goes_where_it_was_asked_for_else_into_the_state_folder_else_nowhere() -> None:
+    asked = aside_file("left.jsonl", Path("state"), "collector:4317")
+    default = aside_file(None, Path("state"), "collector:4317")
+
+    assert asked is not None
+    assert asked.name == "left.jsonl"
+    assert default is not None
+    assert Path(default.name).parent == Path("state/set-aside")
+    assert aside_file(None, None, "collector:4317") is None
