@@ -102,11 +102,13 @@ class Delivery:
 
     @property
     def unreachable(self) -> tuple[str, ...]:
-        """The destinations that never answered at all."""
+        """The destinations that never answered at all; who is busy and then goes away has answered."""
         return tuple(
             destination.name
             for destination in self._destinations
-            if isinstance(destination.failure, UnreachableError) and destination.name not in self._answered
+            if isinstance(destination.failure, UnreachableError)
+            and not getattr(destination, "answered", False)
+            and destination.name not in self._answered
         )
 
     def shipment(self) -> Shipment:

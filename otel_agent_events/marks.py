@@ -374,11 +374,6 @@ class Book:
             self.save(self._mark.size() if finished and not self._flaws.count else None)
         return finished
 
-    @property
-    def answered(self) -> bool:
-        """Whether the destination has said anything of a span."""
-        return self._counts["acknowledged"] + self._counts["rejected"] > 0
-
     def report(self, path: Path, destination: str, error: str | None = None, *, finished: bool = False) -> FileReport:
         """Say what became of the file."""
         return FileReport(

@@ -406,7 +406,6 @@ class _Delivery:
     def __init__(self, sender: Sender, stop: Stop) -> None:
         self.sender = sender
         self.stop = stop
-        self._answered = False
         self._book: Book | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -428,7 +427,7 @@ class _Delivery:
     @property
     def unreachable(self) -> tuple[str, ...]:
         """The destination, when it never answered at all."""
-        silent = isinstance(self.sender.failure, UnreachableError) and not self._answered
+        silent = isinstance(self.sender.failure, UnreachableError) and not self.sender.answered
         return (self.sender.name,) if silent else ()
 
     @contextmanager
@@ -456,7 +455,6 @@ class _Delivery:
                 if book is not None and outcome.owner is book.owner:
                     book.settle(outcome)
             if book is not None:
-                self._answered |= book.answered
                 book.save()
 
 

@@ -368,6 +368,15 @@ def test_a_destination_that_answered_once_and_then_went_away_is_no_3() -> None:
     assert report.exit_code == 1
 
 
+def test_a_destination_that_was_busy_and_then_went_away_is_no_3(platform: LoopbackPlatform) -> None:
+    with http_collector(HttpReply(status=503), *[HttpReply(drop=True)] * 100) as collector:
+        report = run(platform, endpoint=collector.url, deadline=1.5)
+
+    assert len(collector.requests) > 1
+    assert "the connection to" in report.sessions[0].destinations[0].messages[0]
+    assert (report.unreachable, report.exit_code) == ((), 1)
+
+
 def test_what_cannot_be_put_in_place_is_lost_after_all(platform: LoopbackPlatform) -> None:
     class Unplaceable(FileDestination):
         def close(self) -> None:

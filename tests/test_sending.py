@@ -395,6 +395,14 @@ def test_killed_in_the_middle_a_second_run_sends_the_rest(seed: int) -> None:
     assert only(sent(path, url=collector.url)).made == 0
 
 
+def test_a_destination_that_was_busy_and_then_went_away_is_no_3() -> None:
+    with http_collector(HttpReply(status=503), *[HttpReply(drop=True)] * 100) as collector:
+        report = sent(saved(lines(5)), url=collector.url, deadline=1.5)
+
+    assert len(collector.requests) > 1
+    assert (report.unreachable, report.exit_code, only(report).set_aside) == ((), 1, 5)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_it_says_how_far_it_came_and_the_same_command_goes_on(number: signal.Signals) -> None:
     path = saved(lines(20_000, size=500))

@@ -235,7 +235,8 @@ class Destination(Protocol):
     """Where spans go: a collector, a file, the console.
 
     One that has the attribute `wants_spans = False` needs only their bytes; one with `reports_only = True` is a foreign
-    exporter, whose word is not the server's; and `keeps` is true of one that sets aside what it does not take.
+    exporter, whose word is not the server's; `keeps` is true of one that sets aside what it does not take, and
+    `answered` of one that is known to be there.
 
     Every span that is submitted comes back in exactly one outcome. What concerns one batch is told there; what
     concerns all of them is `failure`, and then everything that is submitted comes back set aside or lost at once.

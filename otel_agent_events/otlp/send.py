@@ -157,6 +157,11 @@ class Sender:
         """Whether what is not taken is set aside, so that it is worth while to go on."""
         return self._aside is not None
 
+    @property
+    def answered(self) -> bool:
+        """Whether there was any answer, also one that refuses: then somebody is there."""
+        return self._answered
+
     # --- for whoever makes the spans ------------------------------------------------------------------
 
     def submit(self, encoded: Encoded) -> None:
