@@ -96,7 +96,7 @@ class MarkFile(BaseModel):
         mark: the version of this form.
         size: of FILE, in bytes; it may have grown since.
         digested: how many of its first bytes have the digest `sha256`.
-        destinations: what each of them has answered, by its name.
+        destinations: what each of them has answered, by what it is known as.
     """
 
     model_config = _MODEL

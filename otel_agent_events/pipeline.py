@@ -27,6 +27,7 @@ from otel_agent_events.ledger import Ledger, LedgerError
 from otel_agent_events.otlp import connect
 from otel_agent_events.otlp.aside import AsideFile, aside_file
 from otel_agent_events.otlp.file import ConsoleDestination, FileDestination
+from otel_agent_events.otlp.identity import known_as
 from otel_agent_events.report import Report, SessionReport
 from otel_agent_events.run import Book, Run
 from otel_agent_events.scrub import Scrubber
@@ -59,6 +60,7 @@ def replay(  # noqa: C901, PLR0915 - one step after the other, each said in a li
     endpoint: str | None = None,
     protocol: str | None = None,
     headers: Mapping[str, str] | None = None,
+    tenant: str | None = None,
     timeout: float | None = None,
     deadline: float | None = None,
     set_aside: str | Path | None = None,
@@ -98,6 +100,8 @@ def replay(  # noqa: C901, PLR0915 - one step after the other, each said in a li
             specification hold, as for the next two.
         protocol: `http/protobuf` or `grpc`.
         headers: sent to the endpoint.
+        tenant: what the ledger calls whoever gets the spans at the endpoint, instead of a fingerprint of the headers:
+            so new credentials make no other destination.
         timeout: seconds to wait for one answer, of a platform or of the destination.
         deadline: seconds for which a batch is tried; five minutes when nothing is said, and a quarter of a minute as
             long as nothing has answered.
@@ -179,12 +183,15 @@ def replay(  # noqa: C901, PLR0915 - one step after the other, each said in a li
         aside: AsideFile | None = None
         said: list[str] = []
         if OTLP in where:
-            target, said = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
-            aside = aside_file(set_aside, settings.state_folder, target.name)
+            target, said = settings.endpoint(
+                url=endpoint, protocol=protocol, headers=headers, timeout=timeout, tenant=tenant
+            )
+            destination = known_as(target)
+            aside = aside_file(set_aside, settings.state_folder, destination)
             otlp = connect(target, deadline=_seconds(deadline), aside=aside)
             stack.callback(otlp.abandon)
             said = [*settings.unheeded, *said]
-            book = _book(ledger, settings, target.name, said, stack)
+            book = _book(ledger, settings, destination, said, stack)
         destinations = _destinations(where, otlp)
         delivery = stack.enter_context(Delivery(destinations, otlp if book is not None else None))
         for line in said:

@@ -43,6 +43,7 @@ class Book:
     """The ledger of a run, and the destination that it is kept for.
 
     Attributes:
+        destination: what the ledger knows it as.
         asked: whether somebody asked for this ledger: then nothing is sent that it cannot remember.
     """
 
@@ -398,6 +399,9 @@ class Run:
         """Say what became of a session, now that all is known."""
         self._finish_lease(pending)
         shipment, conversion, told, _ = pending
+        had = self._delivery.under_ledger(shipment)
+        if shipment.withheld and had is not None:
+            had.had = 0 if conversion.seal is None else conversion.seal.spans
         counted = self._delivery.reports(shipment)
         stopped, streaming = told.pop("error", None), told.pop("streaming", False)
         warnings = list(conversion.warnings)
@@ -410,15 +414,6 @@ class Run:
             warnings.append(
                 f"the trace has {conversion.largest / 1e6:.1f} MB; a Tempo with stock settings stores 5 MB of a trace "
                 "and drops the rest (--max-trace-bytes 4000000 sends the session in parts)"
-            )
-        had = self._delivery.under_ledger(shipment)
-        if shipment.withheld and had is not None:
-            seal = conversion.seal
-            counted = tuple(
-                each.model_copy(update={"had": 0 if seal is None else seal.spans})
-                if self._book is not None and each.destination == self._book.destination
-                else each
-                for each in counted
             )
         traces = [trace_id.hex() for trace_id in conversion.trace_ids]
         root = conversion.root

@@ -23,6 +23,7 @@ from otel_agent_events.ledger import holds, size
 from otel_agent_events.marks import Book, Entry, FileError, FileReport, Mark, lock
 from otel_agent_events.otlp import connect
 from otel_agent_events.otlp.aside import aside_file
+from otel_agent_events.otlp.identity import known_as
 from otel_agent_events.otlp.lines import files as linefiles
 from otel_agent_events.otlp.lines import read
 from otel_agent_events.report import Counts
@@ -88,6 +89,7 @@ def send(
     endpoint: str | None = None,
     protocol: str | None = None,
     headers: Mapping[str, str] | None = None,
+    tenant: str | None = None,
     timeout: float | None = None,
     deadline: float | None = None,
     again: bool = False,
@@ -106,6 +108,7 @@ def send(
             the next three.
         protocol: `http/protobuf` or `grpc`.
         headers: sent to the endpoint.
+        tenant: what `FILE.sent` calls whoever gets the spans at the endpoint, instead of a fingerprint of the headers.
         timeout: seconds to wait for one answer.
         deadline: seconds for which a batch is tried.
         again: send also what this destination has answered before.
@@ -126,7 +129,8 @@ def send(
     settings = Settings.here() if environ is None else Settings(environ)
     if settings.disabled:
         raise UsageError("OTEL_SDK_DISABLED is true, so nothing was sent; unset it to send")
-    target, said = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
+    target, said = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout, tenant=tenant)
+    destination = known_as(target)
     wanted, passed_over = _named(files, set_aside)
     notes: list[str] = []
 
@@ -137,9 +141,9 @@ def send(
     for line in (*said, *passed_over):
         note(line)
     stop = stop or Stop()
-    aside = aside_file(set_aside, settings.state_folder, target.name)
+    aside = aside_file(set_aside, settings.state_folder, destination)
     kept = _Kept()
-    delivery = _Delivery(connect(target, deadline=deadline, aside=kept), stop)
+    delivery = _Delivery(connect(target, deadline=deadline, aside=kept), stop, known_as=destination)
     reports: list[FileReport] = []
     with delivery, stop.hurrying(delivery.sender.stop):
         for file in wanted:
@@ -360,7 +364,7 @@ def _opened(path: Path, stack: ExitStack, delivery: _Delivery, *, again: bool) -
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}") from error
     lock(path, file)
-    mark = Mark(path, file, delivery.sender.name, again=again)
+    mark = Mark(path, file, delivery.known_as, again=again)
     stack.callback(mark.close)
     return linefiles.unpacked(file, stack), mark
 
@@ -401,9 +405,11 @@ class _Delivery:
 
     Attributes:
         stop: asks to stop.
+        known_as: what the mark of a file calls the destination.
     """
 
-    def __init__(self, sender: Sender, stop: Stop) -> None:
+    def __init__(self, sender: Sender, stop: Stop, *, known_as: str) -> None:
+        self.known_as = known_as
         self.sender = sender
         self.stop = stop
         self._book: Book | None = None

@@ -137,6 +137,7 @@ class Settings:
         protocol: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        tenant: str | None = None,
     ) -> tuple[Endpoint, list[str]]:
         """Work out where and how to send, and what should be said about it.
 
@@ -169,6 +170,7 @@ class Settings:
                 client_key=self.exporter("CLIENT_KEY")[1],
                 client_certificate=self.exporter("CLIENT_CERTIFICATE")[1],
                 insecure=(self.exporter("INSECURE")[1] or "").lower() == "true",
+                tenant=self.get("OTEL_AGENT_EVENTS_TENANT") if tenant is None else tenant,
             ),
             notes,
         )

@@ -269,6 +269,40 @@ def test_another_destination_has_nothing_of_it(platform: LoopbackPlatform, colle
     assert {each.destination for each in entries(here)} == {collector.url, other.url}
 
 
+@pytest.mark.parametrize("header", ["X-Scope-OrgID", "authorization", "x-api-key"])
+def test_two_tenants_behind_one_address_each_get_all_of_it(
+    platform: LoopbackPlatform, collector: Collector, here: Path, header: str
+) -> None:
+    tenants = [{header: "team-a"}, {header: "team-b"}, {}]
+    first = [only(run(platform, collector, here, headers=headers)) for headers in tenants]
+    second = [only(run(platform, collector, here, headers=headers)) for headers in tenants]
+
+    assert [each.acknowledged for each in first] == [first[0].made] * 3
+    assert [(each.unchanged, each.destinations[0].had) for each in second] == [(True, first[0].made)] * 3
+    assert len({each.trace_id for each in first}) == 1
+    assert [received.headers.get(header.lower()) for received in collector.taken] == ["team-a", "team-b", None]
+    assert len({each.destination for each in entries(here)}) == 3
+
+
+def test_a_tenant_that_is_named_is_known_again_though_its_key_is_new(
+    platform: LoopbackPlatform, collector: Collector, here: Path
+) -> None:
+    keys = [{"headers": {"x-api-key": key}, "tenant": "team-a"} for key in ("old", "new")]
+    first, second = (only(run(platform, collector, here, **key)) for key in keys)
+    third = only(run(platform, collector, here, environ={"VECTARA_API_KEY": KEY, "OTEL_AGENT_EVENTS_TENANT": "team-a"}))
+
+    assert [each.unchanged for each in (first, second, third)] == [False, True, True]
+    assert [each.destination for each in entries(here)] == [f"{collector.url} [tenant: team-a]"]
+
+
+def test_no_credential_gets_into_the_ledger(platform: LoopbackPlatform, collector: Collector, here: Path) -> None:
+    run(platform, collector, here, headers={"authorization": "Bearer s3cret-of-this-test", "X-Scope-OrgID": "team-a"})
+
+    ledger = b"".join(path.read_bytes() for path in here.glob("ledger.db*"))
+    assert b"s3cret" not in ledger
+    assert b"x-scope-orgid: team-a" in ledger
+
+
 def test_a_revision_that_is_asked_for_is_the_least_one(
     platform: LoopbackPlatform, collector: Collector, here: Path
 ) -> None:
@@ -397,6 +431,20 @@ def test_a_torso_in_another_trace_is_not_gone_on_with(here: Path) -> None:
 
 
 # --- several destinations -----------------------------------------------------------------------------
+
+
+def test_status_tells_tenants_apart_and_finds_them_by_name(
+    platform: LoopbackPlatform, collector: Collector, here: Path
+) -> None:
+    for tenant in ("team-a", "team-b"):
+        run(platform, collector, here, headers={"X-Scope-OrgID": tenant})
+
+    everything = CliRunner().invoke(main, ["status", "--ledger", url_of(here)])
+    one = CliRunner().invoke(main, ["status", "--ledger", url_of(here), "--destination", "team-a"])
+
+    for tenant in ("team-a", "team-b"):
+        assert f"{collector.url} [x-scope-orgid: {tenant}]\n  1 out;" in everything.stdout
+    assert "team-b" not in one.stdout
 
 
 @pytest.mark.parametrize("to", [["otlp", "file:out"], ["file:out", "otlp"]], ids=["otlp first", "file first"])

@@ -103,6 +103,20 @@ def test_each_destination_gets_the_file_once() -> None:
     assert sorted(one.ids) == sorted(other.ids) == ids(5)
 
 
+def test_each_tenant_behind_an_address_gets_the_file_once() -> None:
+    path = saved(lines(5))
+    with http_collector() as collector:
+        for _ in range(2):
+            for headers in ({"x-scope-orgid": "a"}, {"x-scope-orgid": "b"}, {"authorization": "Bearer s3cret"}, {}):
+                assert sent(path, url=collector.url, headers=headers).exit_code == 0
+        sent(path, url=collector.url, headers={"authorization": "Bearer old"}, tenant="c")
+        named = sent(path, url=collector.url, headers={"authorization": "Bearer new"}, tenant="c")
+
+    assert Counter(collector.ids) == dict.fromkeys(ids(5), 5)
+    assert only(named).destination == collector.url
+    assert "s3cret" not in Path("left.jsonl.sent").read_text()
+
+
 def test_a_packed_file_and_one_without_a_last_line_feed_are_sent() -> None:
     packed = saved(gzip.compress(lines(300)), "a.jsonl.gz")
     torn = saved(lines(2, start=301).rstrip(b"\n"), "b.jsonl")

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     help="Sent to the endpoint, such as 'authorization=Bearer ...'. Repeatable.",
 )
 @click.option(
+    "--tenant",
+    metavar="NAME",
+    help="What to remember the destination by instead of its headers, such as team-a, where credentials change.  "
+    "[default: OTEL_AGENT_EVENTS_TENANT]",
+)
+@click.option(
     "--to",
     metavar="otlp|file:PATH|console",
     multiple=True,

@@ -112,7 +112,7 @@ class Ledger:
         """Try to hold a session at a destination. Returns at once.
 
         Args:
-            destination: its name, without credentials.
+            destination: what it is known as, without credentials.
             family: names the session and the view of it: platform, namespace, path and options.
             reference, namespace, view: for people.
 

@@ -43,7 +43,7 @@ class Entry:
     """The latest revision of a session at a destination.
 
     Attributes:
-        destination: its name, without credentials.
+        destination: what it is known as, without credentials.
         family: what all revisions of the session share, as the caller names it.
         reference, namespace, view: of the session, for people.
         revision: its number, from 1.

@@ -56,6 +56,7 @@ class Endpoint:
         client_key, client_certificate: paths of the PEM files that this side shows; the key may be in the
             certificate's file.
         insecure: over gRPC, whether `host:port` is plaintext.
+        tenant: what the tenant behind the address is called, so that it is known again when its credentials change.
 
     Raises:
         UsageError: something in it can be sent nowhere: an address without a host, a header with a line break.
@@ -70,6 +71,7 @@ class Endpoint:
     client_key: str | None = None
     client_certificate: str | None = None
     insecure: bool = False
+    tenant: str | None = None
 
     def __post_init__(self) -> None:
         self._check_address()
@@ -84,13 +86,15 @@ class Endpoint:
             raise UsageError(f"a time-out of {self.timeout:g} s cannot be kept: give seconds above 0")
         if self.client_key is not None and self.client_certificate is None:
             raise UsageError(f"the client key {self.client_key!r} is of no use without a client certificate")
+        if self.tenant is not None and not (self.tenant.strip() and self.tenant.isprintable()):
+            raise UsageError(f"the tenant {self.tenant!r} is no name: give a word such as team-a")
 
     def __repr__(self) -> str:
         """Everything but what may hold a credential."""
         return (
             f"Endpoint({self.name!r}, protocol={self.protocol!r}, timeout={self.timeout!r}, "
             f"compression={self.compression!r}, certificate={self.certificate!r}, client_key={self.client_key!r}, "
-            f"client_certificate={self.client_certificate!r}, insecure={self.insecure!r})"
+            f"client_certificate={self.client_certificate!r}, insecure={self.insecure!r}, tenant={self.tenant!r})"
         )
 
     @property

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.otlp import Head
 
-_MOST_SLUG = 80
+_MOST_SLUG = 120
 _UNSLUGGED = re.compile(r"[^0-9A-Za-z.]+")
 
 

@@ -181,7 +181,7 @@ def test_a_repr_shows_what_is_no_credential() -> None:
 
     assert repr(endpoint) == (
         "Endpoint('http://collector/v1/traces', protocol='http/protobuf', timeout=10.0, compression='none', "
-        "certificate='ca.pem', client_key=None, client_certificate=None, insecure=False)"
+        "certificate='ca.pem', client_key=None, client_certificate=None, insecure=False, tenant=None)"
     )
 
 
