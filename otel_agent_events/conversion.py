@@ -12,7 +12,7 @@ from otel_agent_events.attributes import Finisher
 from otel_agent_events.content import Policy
 from otel_agent_events.errors import ReadError, SessionError
 from otel_agent_events.events import Caution, Session, ToolResult
-from otel_agent_events.ledger import Seal
+from otel_agent_events.ledger import Prefix, Seal
 from otel_agent_events.otlp import Encoded
 from otel_agent_events.otlp.plans import Plans
 from otel_agent_events.parts import Part
@@ -104,6 +104,7 @@ class Conversion:
         encoder: one for all sessions.
         spans: whether somebody wants the spans themselves, and not only their bytes.
         digest: whether somebody wants to know later whether this very session went out.
+        mark: after how many spans the digest is noted, as `marked`.
 
     Attributes:
         trace_ids: 16 bytes for each part.
@@ -114,6 +115,7 @@ class Conversion:
         root: the session's node, once it is complete.
         seal: what the whole was, once everything has been read. The spans that are given before it stay as they are
             when the session grows; those that are given after it may not.
+        marked: the first spans, as many as `mark` says, once so many were given.
         largest: bytes of the largest of its traces.
     """
 
@@ -126,6 +128,7 @@ class Conversion:
         encoder: Encoder,
         spans: bool = True,
         digest: bool = False,
+        mark: int = 0,
     ) -> None:
         self._source = source
         self._options = options
@@ -142,6 +145,7 @@ class Conversion:
         self._resource: Resource | None = None
         self._wants_spans = spans
         self._digest = sha256() if digest else None
+        self._mark = mark
         self._spans: list[Span] = []
         self._bodies: list[bytes] = []
         self._made = 0
@@ -158,6 +162,7 @@ class Conversion:
         self.flaws = list(source.flaws)
         self.root: SessionNode | None = None
         self.seal: Seal | None = None
+        self.marked: Prefix | None = None
         self.largest = 0
 
     def encoded(self, *, shift: int = 0, owner: Hashable = None, most: int = MOST) -> Iterator[Encoded]:
@@ -192,6 +197,11 @@ class Conversion:
                 yield self._taken()
             raise
         yield from self._close(most)
+
+    @property
+    def given(self) -> Prefix | None:
+        """What was given so far, when there is a digest."""
+        return None if self._digest is None else Prefix(spans=self._made, digest=self._digest.hexdigest())
 
     def moved(self, at: int) -> int:
         """Give the nanosecond at which something lies in the trace that lies at this one in the session."""
@@ -369,7 +379,12 @@ class Conversion:
         if self._digest is not None:
             if not first:
                 self._digest.update(head.resource + head.scope)
-            self._digest.update(b"".join(bodies))
+            done = 0
+            if 0 < self._mark - first <= len(bodies):
+                done = self._mark - first
+                self._digest.update(b"".join(bodies[:done]))
+                self.marked = Prefix(spans=self._mark, digest=self._digest.hexdigest())
+            self._digest.update(b"".join(bodies[done:]))
         return Encoded(spans=spans, head=head, bodies=bodies, owner=self._owner, first=first)
 
     # --- the end --------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otel_agent_events.conversion import Options
     from otel_agent_events.delivery import Delivery, Shipment
     from otel_agent_events.fetchers import Answer
-    from otel_agent_events.ledger import Lease, Ledger, Seal
+    from otel_agent_events.ledger import Lease, Ledger, Prefix, Seal
     from otel_agent_events.otlp import Encoded
     from otel_agent_events.reference import Reference
     from otel_agent_events.sources import Source, Sources, Wanted
@@ -36,6 +36,9 @@ MOST_STORED = 5_000_000
 
 _MOST_KEPT = 30
 """Answers that are kept while a session is looked through, so that they need not be fetched again."""
+
+_STEP = 100
+"""Spans after which it is looked whether those are through that an earlier run has sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +73,15 @@ class _Plan(NamedTuple):
 
     Attributes:
         resumes: what was sealed of a revision that was begun in an earlier run, and is gone on with.
+        prefix: what was sent of it, when it was not sealed.
+        warning: what a person should know of it.
     """
 
     revision: int
     withheld: bool = False
     resumes: Seal | None = None
+    prefix: Prefix | None = None
+    warning: str | None = None
 
 
 class _Pending(NamedTuple):
@@ -225,7 +232,9 @@ class Run:
                 conversion = surveyed  # nobody else wants it
             else:
                 options = replace(options, revision=plan.revision)
-                conversion = self._conversion(source, options, digest=shipment.lease is not None)
+                mark = 0 if plan.prefix is None else plan.prefix.spans
+                conversion = self._conversion(source, options, digest=shipment.lease is not None, mark=mark)
+                conversion.warnings += [] if plan.warning is None else [plan.warning]
                 for ready in self._ready(conversion, shift, shipment, plan, told["reference"]):
                     streaming = True
                     self._delivery.submit(ready)
@@ -249,7 +258,7 @@ class Run:
         self, conversion: Conversion, shift: int, shipment: Shipment, plan: _Plan, reference: object
     ) -> Iterator[Encoded]:
         """Give the spans that may go out: none before there are more of them than are held back, or all."""
-        held: deque[Encoded] = deque()
+        held: deque[tuple[Encoded, Prefix | None]] = deque()
         begun = sealed = False
         encoded = conversion.encoded(shift=shift, owner=shipment)
         failure: SessionError | None = None
@@ -260,21 +269,33 @@ class Run:
             except SessionError as error:
                 following, failure = None, error
             over = following is None and failure is None
-            if begun or over or sum(len(each.bodies) for each in held) >= MOST:
+            if begun or over or sum(len(each.bodies) for each, _ in held) >= MOST:
                 while held:
-                    sealed = self._remembered(conversion, shipment, plan, reference, begun=begun, sealed=sealed)
+                    ready, prefix = held.popleft()
+                    sealed = self._remembered(conversion, shipment, plan, reference, prefix, begun=begun, sealed=sealed)
                     begun = True
-                    yield held.popleft()
+                    yield ready
             if failure is not None:
                 raise failure
             if following is None:
                 return
-            held.append(following)
+            held.append((following, conversion.given))
 
     def _remembered(
-        self, conversion: Conversion, shipment: Shipment, plan: _Plan, reference: object, *, begun: bool, sealed: bool
+        self,
+        conversion: Conversion,
+        shipment: Shipment,
+        plan: _Plan,
+        reference: object,
+        prefix: Prefix | None,
+        *,
+        begun: bool,
+        sealed: bool,
     ) -> bool:
-        """Write down what must be known before more spans of a session go out; say whether it is sealed.
+        """Write down what must be known before more spans of a session go out: with them it will be `prefix`, or all.
+
+        Returns:
+            Whether it is sealed.
 
         Raises:
             SessionError: no more of them may go out.
@@ -282,19 +303,23 @@ class Run:
         lease, seal = shipment.lease, conversion.seal
         if lease is None or plan.withheld:  # what is known of it stays as it is
             return sealed
-        if seal is not None and plan.resumes is not None and seal.digest != plan.resumes.digest:
+        if _has_changed(conversion, plan):
             raise SessionError(f"{reference} has changed while it was read: run the same command again")
         if lease.lost:
             raise SessionError(f"another run has taken {reference} over, as this one seemed dead")
         if not begun:
-            lease.begin(plan.revision, conversion.trace_ids[0].hex(), seal=seal)
+            lease.begin(plan.revision, conversion.trace_ids[0].hex(), seal=seal, prefix=prefix)
+        elif seal is None and prefix is not None:
+            lease.sending(prefix)
         elif seal is not None and not sealed:
             lease.seal(seal)
         if self._book is not None and self._book.fails:
             raise SessionError("stopped: the ledger can remember nothing more")
         return seal is not None
 
-    def _conversion(self, source: Source, options: Options, *, digest: bool, spans: bool | None = None) -> Conversion:
+    def _conversion(
+        self, source: Source, options: Options, *, digest: bool, spans: bool | None = None, mark: int = 0
+    ) -> Conversion:
         return Conversion(
             source,
             options,
@@ -302,6 +327,7 @@ class Run:
             encoder=self._encoder,
             spans=self._wants_spans if spans is None else spans,
             digest=digest,
+            mark=mark,
         )
 
     def _shift(self, source: Source, options: Options) -> int:
@@ -336,14 +362,12 @@ class Run:
             return asked, None
         there = latest.state == "sent"
         if latest.seal is None and not there and not self._again:
-            # It was cut short while it was read. What went out of it is what would go out now, unless the times of
-            # all spans depend on where the session ends, or the spans lie in another trace.
-            identity = replace(options, revision=latest.revision).identity
-            trace_id = options.parent.trace_id if options.parent else identity.trace_id(source.reference)
-            if options.shift_to is not None or latest.trace_id != trace_id.hex():
-                return _Plan(latest.revision + 1), None
+            # It was cut short while it was read.
+            same_revision = replace(options, revision=latest.revision)
+            if latest.prefix is None or not self._begins_with(latest.prefix, source, same_revision, shift):
+                return _Plan(latest.revision + 1, warning=_begun_anew(latest.revision)), None
             shipment.had = latest.acknowledged
-            return _Plan(latest.revision), None
+            return _Plan(latest.revision, prefix=latest.prefix), None
         survey = self._surveyed(source, replace(options, revision=latest.revision), shift)
         same = survey.seal is not None and latest.seal is not None and survey.seal.digest == latest.seal.digest
         if self._again or not same:
@@ -352,6 +376,14 @@ class Run:
             return _Plan(latest.revision, withheld=True), survey
         shipment.had = latest.acknowledged
         return _Plan(latest.revision, resumes=latest.seal), None
+
+    def _begins_with(self, prefix: Prefix, source: Source, options: Options, shift: int) -> bool:
+        """Look a session through as far as it was sent before; say whether the same would be sent now."""
+        survey = self._conversion(source, options, digest=True, spans=False, mark=prefix.spans)
+        for _ in survey.encoded(shift=shift, most=_STEP):
+            if survey.marked is not None:
+                break
+        return survey.marked == prefix
 
     def _lease(self, book: Book, source: Source, options: Options) -> Lease:
         """Hold a session, and wait as long as another run does."""
@@ -430,6 +462,21 @@ class Run:
             warnings=tuple(warnings),
             error="; ".join([*first_of(conversion.flaws), *([stopped] if stopped else [])]) or None,
         )
+
+
+def _has_changed(conversion: Conversion, plan: _Plan) -> bool:
+    """Tell whether a revision that is gone on with is seen to be another one than when it was looked through."""
+    seal, marked = conversion.seal, conversion.marked
+    if plan.resumes is not None and seal is not None and seal.digest != plan.resumes.digest:
+        return True
+    return plan.prefix is not None and (seal or marked) is not None and marked != plan.prefix
+
+
+def _begun_anew(revision: int) -> str:
+    return (
+        f"revision {revision} was cut short in an earlier run, and what is out of it would not be the same now: "
+        f"the whole goes out as revision {revision + 1}"
+    )
 
 
 def _what_is_out(arrived: int) -> str:

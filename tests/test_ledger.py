@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agent_events import ledger as module
-from otel_agent_events.ledger import Ledger, LedgerError, Seal, gaps, holds, is_absent, opening, ranges, size
+from otel_agent_events.ledger import Ledger, LedgerError, Prefix, Seal, gaps, holds, is_absent, opening, ranges, size
 from otel_agent_events.ledger.process import has_ended, this_process
 
 if TYPE_CHECKING:
@@ -125,6 +125,37 @@ def test_begin_and_seal_are_written_when_they_return(url: str) -> None:
         assert [(each.state, each.seal) for each in reader.entries()] == [("in_flight", None)]
         lease.seal(WHOLE)
         assert [each.seal for each in reader.entries()] == [WHOLE]
+
+
+def test_what_is_about_to_be_sent_is_written_when_that_is_said_and_only_grows(url: str) -> None:
+    with Ledger.open(url) as ledger, Ledger.open(url) as reader:
+        lease = ledger.lease(HERE, "f1")
+        assert lease is not None
+        lease.begin(1, TRACE, prefix=Prefix(spans=20, digest="a"))
+        assert [each.prefix for each in reader.entries()] == [Prefix(spans=20, digest="a")]
+        lease.sending(Prefix(spans=40, digest="b"))
+        lease.sending(Prefix(spans=30, digest="c"))
+        assert [(each.prefix, each.seal) for each in reader.entries()] == [(Prefix(spans=40, digest="b"), None)]
+        lease.seal(WHOLE)
+        assert [(each.prefix, each.seal) for each in reader.entries()] == [(None, WHOLE)]
+
+
+@pytest.mark.parametrize(("revision", "known"), [(1, Prefix(spans=40, digest="b")), (2, Prefix(spans=20, digest="c"))])
+def test_a_revision_that_is_gone_on_with_keeps_what_is_known_of_its_beginning(
+    url: str, revision: int, known: Prefix
+) -> None:
+    with Ledger.open(url) as ledger:
+        first = ledger.lease(HERE, "f1")
+        assert first is not None
+        first.sending(Prefix(spans=9, digest="nothing was begun"))
+        first.begin(1, TRACE, prefix=Prefix(spans=40, digest="b"))
+        first.release()
+        second = ledger.lease(HERE, "f1")
+        assert second is not None
+        assert second.latest is not None
+        assert second.latest.prefix == Prefix(spans=40, digest="b")
+        second.begin(revision, TRACE, prefix=Prefix(spans=20, digest="c"))
+        assert [each.prefix for each in ledger.entries()] == [known]
 
 
 def test_what_is_acknowledged_is_written_without_being_asked(url: str) -> None:

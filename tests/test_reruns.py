@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
+import sqlite3
 import threading
 import time
+from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,17 +19,19 @@ from otel_agent_events import UsageError
 from otel_agent_events.cli import main
 from otel_agent_events.conversion import MOST
 from otel_agent_events.ids import ROOT, span_id
+from otel_agent_events.run import Run
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.otlp.collectors import HttpReply, free_port, http_collector, partial
 from tests.reruns import KEY, SESSION, arguments, doubled, entries, recorded, run, started, told, url_of
 from tests.traces import lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from opentelemetry.proto.trace.v1 import trace_pb2
 
+    from otel_agent_events.fetchers.saved import Recording
     from otel_agent_events.ledger import Entry
     from otel_agent_events.report import Report, SessionReport
     from tests.otlp.collectors import Collector, Received
@@ -395,7 +401,7 @@ def test_when_nobody_knows_which_span_was_refused_the_session_does_not_count_as_
 
 
 def test_a_fetch_that_fails_late_is_gone_on_with(here: Path) -> None:
-    longer = recorded(HUGE)
+    longer = recorded(HUGE, per_page=400)
     broken = longer.model_copy(update={"answers": longer.answers[:-1]})
     with http_collector() as collector:
         with LoopbackPlatform([broken]) as platform:
@@ -416,7 +422,7 @@ def test_a_fetch_that_fails_late_is_gone_on_with(here: Path) -> None:
 
 
 def test_a_torso_in_another_trace_is_not_gone_on_with(here: Path) -> None:
-    longer = recorded(HUGE)
+    longer = recorded(HUGE, per_page=400)
     broken = longer.model_copy(update={"answers": longer.answers[:-1]})
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     with http_collector() as collector:
@@ -428,6 +434,190 @@ def test_a_torso_in_another_trace_is_not_gone_on_with(here: Path) -> None:
     assert second.revision == 2
     assert second.destinations[0].had == 0
     assert second.acknowledged == second.made == sum(span.trace_id.hex() == parent[3:35] for span in collector.spans)
+
+
+# --- cut short, and not the same any more --------------------------------------------------------------
+
+
+def cut_short(recording: Recording) -> Recording:
+    """Let the last page be missing, so that a run sends what comes before and no root."""
+    return recording.model_copy(update={"answers": recording.answers[:-1]})
+
+
+def with_page(recording: Recording, number: int, events: Callable[[list[Any]], list[Any]]) -> Recording:
+    """Change the events of one page."""
+    answers = list(recording.answers)
+    body = answers[number].body
+    assert isinstance(body, dict)
+    answers[number] = answers[number].model_copy(update={"body": {**body, "events": events(body["events"])}})
+    return recording.model_copy(update={"answers": answers})
+
+
+def edited(events: list[Any]) -> list[Any]:
+    return [{**each, "content": "edited"} if "content" in each else each for each in events]
+
+
+def contents(*collectors: Collector) -> Counter[int]:
+    """Count how many spans there are that came with one content, with two, and so on."""
+    by_id: dict[tuple[bytes, bytes], set[bytes]] = {}
+    for span in (span for collector in collectors for span in collector.spans):
+        by_id.setdefault((span.trace_id, span.span_id), set()).add(span.SerializeToString(deterministic=True))
+    return Counter(map(len, by_id.values()))
+
+
+def resources(collector: Collector, trace_id: str | None) -> set[str]:
+    """Give the services of the resources that came with the spans of a trace."""
+    return {
+        attribute.value.string_value
+        for received in collector.taken
+        for resource in received.request.resource_spans
+        for attribute in resource.resource.attributes
+        if attribute.key == "service.name"
+        and any(span.trace_id.hex() == trace_id for scope in resource.scope_spans for span in scope.spans)
+    }
+
+
+def shortened(events: list[Any]) -> list[Any]:
+    return events[:4] + events[5:]
+
+
+@pytest.mark.parametrize(("page", "events"), [(0, shortened), (8, edited)], ids=["gone", "edited"])
+def test_a_torso_of_which_a_record_has_changed_is_left_and_the_whole_goes_out_as_the_next_revision(
+    here: Path, collector: Collector, page: int, events: Callable[[list[Any]], list[Any]]
+) -> None:
+    longer = recorded(HUGE, per_page=400)
+    with LoopbackPlatform([cut_short(longer)]) as platform:
+        first = only(run(platform, collector, here))
+    with LoopbackPlatform([with_page(longer, page, events)]) as platform:
+        second = only(run(platform, collector, here))
+        third = only(run(platform, collector, here))
+
+    assert first.acknowledged >= MOST
+    assert (second.revision, second.error) == (2, None)
+    assert second.acknowledged == second.made
+    assert second.destinations[0].had == 0
+    assert root_of(collector, second.trace_id).links[0].trace_id.hex() == first.trace_id
+    (warning,) = (each for each in second.warnings if "cut short" in each)
+    assert warning.startswith("revision 1 was cut short in an earlier run, and what is out of it would not be the same")
+    assert (third.unchanged, third.revision) == (True, 2)
+    assert not [each for each in third.warnings if "cut short" in each]
+    assert contents(collector) == {1: first.acknowledged + second.acknowledged}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"service_name": "desk"},
+        {"environ": {"VECTARA_API_KEY": KEY, "OTEL_RESOURCE_ATTRIBUTES": "service.name=desk,team=b"}},
+    ],
+    ids=["service name", "resource"],
+)
+def test_a_torso_with_another_resource_is_left_and_the_whole_goes_out_as_the_next_revision(
+    here: Path, collector: Collector, changed: dict[str, Any]
+) -> None:
+    longer = recorded(HUGE, per_page=400)
+    with LoopbackPlatform([cut_short(longer)]) as platform:
+        first = only(run(platform, collector, here))
+    with LoopbackPlatform([longer]) as platform:
+        second = only(run(platform, collector, here, **changed))
+        third = only(run(platform, collector, here, **changed))
+
+    assert (second.revision, second.destinations[0].had, second.acknowledged) == (2, 0, second.made)
+    assert resources(collector, first.trace_id) == {"big"}
+    assert resources(collector, second.trace_id) == {"desk"}
+    assert third.unchanged
+
+
+@pytest.mark.parametrize("more", [0, 40])
+def test_a_torso_is_gone_on_with_when_only_what_comes_behind_it_has_changed(
+    here: Path, collector: Collector, more: int
+) -> None:
+    with LoopbackPlatform([cut_short(recorded(HUGE, per_page=400))]) as platform:
+        first = only(run(platform, collector, here))
+    longer = recorded(HUGE + more, per_page=400)
+    with LoopbackPlatform([with_page(longer, len(longer.answers) - 1, edited)]) as platform:
+        second = only(run(platform, collector, here))
+
+    assert (second.revision, second.destinations[0].had) == (1, first.acknowledged)
+    assert second.made == second.acknowledged
+    assert not [each for each in second.warnings if "cut short" in each]
+    assert contents(collector) == {1: first.acknowledged + second.acknowledged}
+
+
+def test_a_torso_that_is_moved_in_time_is_gone_on_with_when_it_ends_where_it_did(
+    here: Path, collector: Collector
+) -> None:
+    longer = recorded(HUGE)
+    moved = {"shift_to": 1_800_000_000 * 10**9}
+    pages = [Reply(body=json.dumps(answer.body).encode()) for answer in longer.answers]
+    with LoopbackPlatform([longer]) as platform:
+        # It is read once to find its end; the second time it breaks off.
+        platform.faults[longer.answers[0].path].extend([*pages, *pages[:-1], Reply(status=404)])
+        first = only(run(platform, collector, here, **moved))
+        second = only(run(platform, collector, here, **moved))
+
+    assert first.error is not None
+    assert (second.revision, second.error) == (1, None)
+    assert second.destinations[0].had == first.acknowledged >= MOST
+    assert contents(collector) == {1: first.acknowledged + second.acknowledged}
+
+
+def test_a_torso_that_an_older_release_has_sent_is_left(here: Path, collector: Collector) -> None:
+    longer = recorded(HUGE, per_page=400)
+    with LoopbackPlatform([cut_short(longer)]) as platform:
+        run(platform, collector, here)
+    with closing(sqlite3.connect(here / "ledger.db")) as database, database:
+        assert database.execute("UPDATE otel_agent_events_session SET digest = '', spans = 0").rowcount == 1
+    with LoopbackPlatform([longer]) as platform:
+        second = only(run(platform, collector, here))
+
+    assert (second.revision, second.acknowledged) == (2, second.made)
+
+
+def test_a_torso_that_changes_between_two_looks_is_left_alone(
+    here: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = recorded(HUGE, per_page=400)
+    with LoopbackPlatform([cut_short(longer)]) as platform:
+        first = only(run(platform, collector, here))
+    (before,) = entries(here)
+    with LoopbackPlatform([with_page(longer, 0, edited)]) as platform:
+        with monkeypatch.context() as patched:
+            patched.setattr(Run, "_begins_with", lambda *_: True)
+            second = only(run(platform, collector, here))
+        (between,) = entries(here)
+        third = only(run(platform, collector, here))
+
+    assert second.error is not None
+    assert "has changed while it was read: run the same command again" in second.error
+    assert (between.prefix, between.acknowledged) == (before.prefix, before.acknowledged)
+    assert (third.revision, third.error) == (2, None)
+    assert contents(collector) == {1: first.acknowledged + third.acknowledged}
+
+
+@pytest.mark.parametrize("delay", [0, 0.05])
+def test_killed_and_then_started_with_another_service_no_span_has_two_contents(
+    here: Path, collector: Collector, delay: float
+) -> None:
+    longer = recorded(7_000, per_page=500)
+    pages = [Reply(body=json.dumps(answer.body).encode()) for answer in longer.answers[:-1]]
+    with LoopbackPlatform([longer]) as platform:
+        platform.faults[longer.answers[0].path].extend([*pages, Reply(delay=60)])
+        process = started(*arguments(platform, collector, here, SESSION))
+        while process.poll() is None and not collector.taken:
+            time.sleep(0.001)
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+        torso = collector.spans[0].trace_id.hex()
+        platform.faults.clear()
+        report = run(platform, collector, here, service_name="desk")
+
+    assert process.returncode == -signal.SIGKILL
+    assert (report.exit_code, only(report).revision) == (0, 2)
+    assert resources(collector, torso) == {"big"}
+    assert resources(collector, only(report).trace_id) == {"desk"}
+    assert set(contents(collector)) == {1}
 
 
 # --- several destinations -----------------------------------------------------------------------------

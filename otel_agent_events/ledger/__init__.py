@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from otel_agent_events.ledger.entry import Entry, LedgerError, Seal, State
+from otel_agent_events.ledger.entry import Entry, LedgerError, Prefix, Seal, State
 from otel_agent_events.ledger.process import this_process
 from otel_agent_events.ledger.ranges import Ranges, gaps, holds, size, with_range
 
@@ -34,6 +34,7 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerError",
+    "Prefix",
     "Ranges",
     "Seal",
     "State",
@@ -342,7 +343,7 @@ class Lease:
         """What was acknowledged of the revision that was begun, in this run and before."""
         return self._acknowledged
 
-    def begin(self, revision: int, trace_id: str, *, seal: Seal | None = None) -> None:
+    def begin(self, revision: int, trace_id: str, *, seal: Seal | None = None, prefix: Prefix | None = None) -> None:
         """Say that a revision is about to be sent. It is written when this returns.
 
         The revision that `latest` tells of is gone on with, and what was acknowledged of it stays acknowledged; any
@@ -352,9 +353,11 @@ class Lease:
             revision: its number, from 1.
             trace_id: of part 1, 32 hex digits.
             seal: what the whole of it is, when that is known already; then there is no need to call `seal`.
+            prefix: what is about to be sent first, as long as the whole is not known.
         """
         known = self.latest
-        resumed = known is not None and known.revision == revision and known.trace_id == trace_id
+        if known is not None and (known.revision, known.trace_id) != (revision, trace_id):
+            known = None
         with self._ledger._wake:  # noqa: SLF001
             if not self._writable:
                 return
@@ -362,10 +365,11 @@ class Lease:
                 self._asked,
                 revision=revision,
                 trace_id=trace_id,
-                seal=seal or (known.seal if known is not None and resumed else None),
+                seal=seal if known is None else seal or known.seal,
+                prefix=prefix if known is None else _longer(known.prefix, prefix),
                 updated=time.time(),
             )
-            self._acknowledged = known.acknowledged if known is not None and resumed else ()
+            self._acknowledged = known.acknowledged if known else ()
         self._ledger._put_now(self)  # noqa: SLF001
 
     def acknowledged(self, first: int, count: int) -> None:
@@ -380,6 +384,17 @@ class Lease:
                 return
             self._acknowledged = with_range(self._acknowledged, first, count)
             self._ledger._put_soon(self)  # noqa: SLF001
+
+    def sending(self, prefix: Prefix) -> None:
+        """Say what is about to be sent of the revision, from its first span on. It is written when this returns."""
+        with self._ledger._wake:  # noqa: SLF001
+            if self._begun is None or not self._writable:
+                return
+            longer = _longer(self._begun.prefix, prefix)
+            if longer is self._begun.prefix:
+                return
+            self._begun = replace(self._begun, prefix=longer, updated=time.time())
+        self._ledger._put_now(self)  # noqa: SLF001
 
     def seal(self, seal: Seal) -> None:
         """Say what the whole of the revision is, before its last spans are sent. It is written when this returns."""
@@ -419,6 +434,13 @@ class Lease:
 
     def _lose(self) -> None:
         self.held, self._lost = False, True
+
+
+def _longer(one: Prefix | None, other: Prefix | None) -> Prefix | None:
+    """Give the prefix that reaches further, the first of two that reach as far."""
+    if one is None or other is None:
+        return one or other
+    return other if other.spans > one.spans else one
 
 
 def _identity(destination: str, family: str) -> str:

@@ -39,6 +39,19 @@ class Seal:
 
 
 @value()
+class Prefix:
+    """What of a revision was about to be sent when nobody knew the whole of it yet.
+
+    Attributes:
+        spans: how many, from the first one on.
+        digest: of whatever decides whether they are still the same.
+    """
+
+    spans: int
+    digest: str
+
+
+@value()
 class Entry:
     """The latest revision of a session at a destination.
 
@@ -50,6 +63,7 @@ class Entry:
         trace_id: of part 1, 32 hex digits.
         state: how far it came.
         seal: what the whole of it is, or None as long as that was not known.
+        prefix: what was sent of it, at most, as long as there is no seal.
         acknowledged: the places of the spans that the destination took, as `(first, end)`.
         updated: seconds since 1970 of the last change, by the clock of the machine that made it.
         held_by: `HOST:PID` of the live run that is sending it, if one is.
@@ -64,6 +78,7 @@ class Entry:
     trace_id: str
     state: State
     seal: Seal | None = None
+    prefix: Prefix | None = None
     acknowledged: Ranges = ()
     updated: float = 0.0
     held_by: str | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import sqlalchemy as sa
 
 from otel_agent_events.ledger import ranges
-from otel_agent_events.ledger.entry import Entry, Seal, State
+from otel_agent_events.ledger.entry import Entry, Prefix, Seal, State
 from otel_agent_events.ledger.process import Process, has_ended
 
 if TYPE_CHECKING:
@@ -193,8 +193,12 @@ def new_row(entry: Entry) -> dict[str, Any]:
 
 
 def columns(entry: Entry) -> dict[str, Any]:
-    """Give the columns that change with what is known of a session."""
+    """Give the columns that change with what is known of a session.
+
+    Until it is sealed, `digest` and `spans` are those of its prefix.
+    """
     seal = entry.seal
+    known = seal or entry.prefix
     return {
         "reference": _stored(entry.reference),
         "namespace": _stored(entry.namespace),
@@ -205,8 +209,8 @@ def columns(entry: Entry) -> dict[str, Any]:
         "sealed": int(seal is not None),
         "events": seal.events if seal else 0,
         "last_key": _stored(seal.last_key) if seal else "",
-        "digest": _stored(seal.digest) if seal else "",
-        "spans": seal.spans if seal else 0,
+        "digest": _stored(known.digest) if known else "",
+        "spans": known.spans if known else 0,
         "parts": seal.parts if seal else 0,
         "acknowledged": ranges.written(entry.acknowledged),
         "updated": entry.updated,
@@ -241,6 +245,7 @@ def read_entry(row: Found) -> Entry | None:
         )
         if row.sealed
         else None,
+        prefix=Prefix(spans=row.spans, digest=_loaded(row.digest)) if row.digest and not row.sealed else None,
         acknowledged=ranges.read(row.acknowledged),
         updated=row.updated,
         held_by=f"{row.host}:{row.pid}" if held else None,
