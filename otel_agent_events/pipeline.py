@@ -52,7 +52,7 @@ LEAST_TRACE = 1_000
 """Bytes that a part of a session may have at least; a smaller one would hold nothing but its root."""
 
 
-def replay(  # noqa: C901, PLR0915 - one step after the other, each said in a line
+def replay(  # noqa: C901 - one step after the other, each said in a line
     references: Iterable[str | Path | Reference],
     *,
     to: Sequence[str | Destination] | None = None,
@@ -220,11 +220,13 @@ def replay(  # noqa: C901, PLR0915 - one step after the other, each said in a li
             if book.ledger.failure is not None:
                 note(book.ledger.failure)
         kept = aside.name if aside is not None and aside.count else None
-        if kept is not None:
-            note(f"{aside.count if aside else 0} spans were set aside in {kept}; otel-agent-events send delivers them")
-        if stop.asked:
-            done = sum(report.error is None and report.subagent_of is None for report in reports)
-            note(_how_far(done, len(wanted), remembered=book is not None))
+        done = sum(report.error is None and report.subagent_of is None for report in reports)
+        for line in _what_next(
+            stopped=f"stopped after {done} of {len(wanted)} sessions" if stop.asked else None,
+            aside=None if kept is None or aside is None else f"{aside.count} spans were set aside in {kept}",
+            command=None if book is None or book.ledger.failure else f"the same command{again * ' without --again'}",
+        ):
+            note(line)
         return Report(
             sessions=tuple(report.without(unplaced) for report in reports),
             unreachable=delivery.unreachable,
@@ -272,10 +274,25 @@ def _book(option: str | None, settings: Settings, destination: str, notes: list[
     return Book(ledger=ledger, destination=destination, asked=asked)
 
 
-def _how_far(done: int, named: int, *, remembered: bool) -> str:
-    if remembered:
-        return f"stopped after {done} of {named} sessions; the same command goes on from here"
-    return f"stopped after {done} of {named} sessions; those that are not told of above were not sent"
+def _what_next(*, stopped: str | None, aside: str | None, command: str | None) -> list[str]:
+    """Say what is left to be done, and one way to do it: who does both sends twice.
+
+    Args:
+        stopped: how far the run came, when it was stopped.
+        aside: what was set aside, if anything was.
+        command: which one goes on with what was not acknowledged, where that is remembered.
+    """
+    if command is None:
+        lost = "those that are not told of above were not sent"
+        return [
+            *([f"{aside}; otel-agent-events send delivers them"] if aside else []),
+            *([f"{stopped}; {lost}"] if stopped else []),
+        ]
+    if stopped is None:
+        return [f"{aside}; {command} sends them once the destination takes them"] if aside else []
+    if aside is None:
+        return [f"{stopped}; {command} goes on from here"]
+    return [f"{stopped}, and {aside}; {command} goes on from here, and sends those too"]
 
 
 def _destinations(named: Sequence[str | Destination], otlp: Destination | None) -> list[Destination]:

@@ -25,7 +25,7 @@ _OF_THE_CALLER = ("OTEL_", "VECTARA_", "LYZR_", "AGORA_", "HUBSTER_")
 def _no_variables_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     for name in list(os.environ):
-        if name == "OTEL_AGENT_EVENTS_LEDGER" or (
+        if name in {"OTEL_AGENT_EVENTS_LEDGER", "OTEL_AGENT_EVENTS_TENANT"} or (
             name.startswith(_OF_THE_CALLER) and not name.startswith("OTEL_AGENT_EVENTS_")
         ):
             monkeypatch.delenv(name)

@@ -365,6 +365,9 @@ def test_a_destination_that_was_away_gets_all_of_it_when_it_is_there(platform: L
         second = only(run(platform, collector, here))
 
     assert first.exit_code == 3
+    count = first.totals.made
+    told = f"{count} spans were set aside in {here / 'left.jsonl'}"
+    assert first.notes == (f"{told}; the same command sends them once the destination takes them",)
     assert first.totals.set_aside == first.totals.made == second.acknowledged == len(collector.ids)
     assert second.revision == 1
 

@@ -135,6 +135,9 @@ def test_stopped_while_the_collector_is_away_what_is_on_its_way_is_set_aside_and
     assert process.returncode == code
     assert report["totals"]["set_aside"] == report["totals"]["made"] > 0
     assert report["set_aside"] == str(here / "left.jsonl")
+    (said,) = report["notes"]
+    assert said.startswith("stopped after 3 of 3 sessions, and ")
+    assert said.endswith(f"{here / 'left.jsonl'}; the same command goes on from here, and sends those too")
     assert second.exit_code == 0
     assert second.totals.acknowledged == second.totals.made == len(collector.ids) == report["totals"]["made"]
     assert doubled(collector) == 0
@@ -194,6 +197,15 @@ def test_the_third_signal_ends_it_whatever_it_waits_for(here: Path) -> None:
 
     assert process.returncode == -signal.SIGTERM
     assert answered == 0
+
+
+def test_stopped_while_all_is_sent_again_it_names_the_command_that_does_not_begin_anew(here: Path) -> None:
+    stop = Stop()
+    stop.ask()
+    with LoopbackPlatform([recorded()]) as platform, http_collector() as collector:
+        report = run(platform, collector, here, stop=stop, again=True)
+
+    assert report.notes == ("stopped after 0 of 1 sessions; the same command without --again goes on from here",)
 
 
 def test_stopped_with_no_ledger_it_does_not_promise_to_go_on(here: Path) -> None:

@@ -395,6 +395,9 @@ def test_spans_that_are_rejected_end_with_1(platform: LoopbackPlatform) -> None:
     )
 
 
+SET_ASIDE = "spans were set aside in left.jsonl; the same command sends them once the destination takes them\n"
+
+
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
@@ -422,7 +425,7 @@ def test_a_destination_that_refuses_ends_with_1_in_its_words_and_the_spans_are_s
     assert result.exit_code == 1
     assert said in result.stdout
     assert "1 session (1 failed): 0 of 4 spans acknowledged, 4 set aside" in result.stdout
-    assert result.stderr == "note: 4 spans were set aside in left.jsonl; otel-agent-events send delivers them\n"
+    assert result.stderr == f"note: 4 {SET_ASIDE}"
     assert len(lines_of(Path("left.jsonl"))) == 4
     assert "hunter2" not in result.output
 
@@ -448,7 +451,7 @@ def test_a_destination_where_nobody_listens_ends_with_3_and_a_hint(platform: Loo
     for session in ("s1", "s2"):
         assert f"vectara:support/{session}  4 events, 4 spans\n" in result.stdout
     assert "\n2 sessions (2 failed): 0 of 8 spans acknowledged, 8 set aside in " in result.stdout
-    assert result.stderr == "note: 8 spans were set aside in left.jsonl; otel-agent-events send delivers them\n"
+    assert result.stderr == f"note: 8 {SET_ASIDE}"
     assert len(lines_of(Path("left.jsonl"))) == 8
 
 
@@ -1129,5 +1132,6 @@ def test_stopped_twice_it_sets_aside_what_the_destination_does_not_take_at_once(
 
     assert process.returncode == code
     assert f"  sent to    {collector.url}: 0 of 4 spans acknowledged, 4 set aside\n" in stdout
-    assert "8 spans were set aside in left.jsonl; otel-agent-events send delivers them\n" in stderr
+    told = "8 spans were set aside in left.jsonl; the same command goes on from here, and sends those too"
+    assert stderr == f"note: stopped after 2 of 2 sessions, and {told}\n"
     assert len(lines_of(Path("left.jsonl"))) == 8
