@@ -263,6 +263,7 @@ class Book:
         owner: of the outcomes that concern this file.
         settled: the lines all of whose spans were answered, as `Sent.lines`.
         said: what the destination said.
+        there: how many spans were not sent, since their sessions are there.
         unsaved: why the mark could not be written the last time, if so.
     """
 
@@ -272,6 +273,7 @@ class Book:
         self.settled = sent.lines
         self._within = dict(sent.within)
         self.said = _Sayings()
+        self.there = 0
         self.unsaved: str | None = None
         self._mark = mark
         self._before = sent
@@ -294,9 +296,11 @@ class Book:
             self._numbers += 1
             return self._numbers - 1
 
-    def pass_over(self, line: Line) -> None:
-        """Note a line without spans."""
+    def pass_over(self, line: Line, *, there: int = 0) -> None:
+        """Note a line that needs not be sent: it has no spans, or as many as this whose sessions are there."""
+        self.there += there
         with self._lock:
+            self._within.pop(line.begin, None)
             self.settled = ranges.with_range(self.settled, line.begin, line.end - line.begin)
             self._is_new = True
 

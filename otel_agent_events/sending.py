@@ -19,10 +19,11 @@ from typing import IO, TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from otel_agent_events.errors import ReadError, UnreachableError, UsageError
-from otel_agent_events.ledger import holds, size
+from otel_agent_events.ledger import Ledger, LedgerError, holds, is_absent, size
 from otel_agent_events.marks import Book, Entry, FileError, FileReport, Mark, lock
 from otel_agent_events.otlp import connect
 from otel_agent_events.otlp.aside import aside_file
+from otel_agent_events.otlp.batches import ids_of
 from otel_agent_events.otlp.identity import known_as
 from otel_agent_events.otlp.lines import files as linefiles
 from otel_agent_events.otlp.lines import read
@@ -94,6 +95,7 @@ def send(
     deadline: float | None = None,
     again: bool = False,
     set_aside: str | Path | None = None,
+    ledger: str | None = None,
     environ: Mapping[str, str] | None = None,
     stop: Stop | None = None,
     told: Callable[[FileReport], None] | None = None,
@@ -111,9 +113,11 @@ def send(
         tenant: what `FILE.sent` calls whoever gets the spans at the endpoint, instead of a fingerprint of the headers.
         timeout: seconds to wait for one answer.
         deadline: seconds for which a batch is tried.
-        again: send also what this destination has answered before.
+        again: send also what this destination has answered before, and what the ledger says is there.
         set_aside: the file that takes what is not taken of standard input and pipes, which cannot be read again;
             without it one in the user's state folder.
+        ledger: of the replays that may have sent since what was set aside: a URL, as SQLAlchemy has it, or `off`.
+            Without it what `OTEL_AGENT_EVENTS_LEDGER` says, and then the file in the user's state folder.
         environ: instead of the environment of this process.
         stop: asks the run to stop, from a signal or another thread.
         told: is called with each file's report as soon as it is known.
@@ -143,7 +147,9 @@ def send(
     stop = stop or Stop()
     aside = aside_file(set_aside, settings.state_folder, destination)
     kept = _Kept()
-    delivery = _Delivery(connect(target, deadline=deadline, aside=kept), stop, known_as=destination)
+    there = frozenset[bytes]() if again else _there(ledger, settings, destination, note)
+    sender = connect(target, deadline=deadline, aside=kept)
+    delivery = _Delivery(sender, stop, known_as=destination, there=there)
     reports: list[FileReport] = []
     with delivery, stop.hurrying(delivery.sender.stop):
         for file in wanted:
@@ -172,6 +178,26 @@ def send(
         notes=tuple(notes),
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+def _there(option: str | None, settings: Settings, destination: str, note: Callable[[str], None]) -> frozenset[bytes]:
+    """Give the trace ids of sessions that are out, as the ledger says: who set them aside may have sent them since.
+
+    Raises:
+        UsageError: the ledger that was asked for cannot be read.
+    """
+    url, asked = settings.ledger(option)
+    if url is None or is_absent(url):
+        return frozenset()
+    try:
+        with Ledger.open(url) as ledger:
+            known = ledger.entries(destination)
+            return frozenset(bytes.fromhex(entry.trace_id) for entry in known if entry.state == "sent")
+    except LedgerError as error:
+        if asked:
+            raise
+        note(f"{error}. Going on without a ledger: what a replay has sent since is sent again")
+        return frozenset()
 
 
 def _how_far(reports: Sequence[FileReport], wanted: Sequence[Path]) -> str:
@@ -205,6 +231,11 @@ def _send_one(path: Path, delivery: _Delivery, *, again: bool) -> FileReport:
                 ended = _hand_over(file, book, delivery, at_once=mark is None)
         except ReadError as raised:
             errors.append(str(raised))
+        if book.there:
+            book.said.add(
+                f"{book.there} spans were passed over: the ledger says that a replay has sent their sessions since "
+                "(--again sends them)"
+            )
         finished = book.close(ended=ended)
         failure = delivery.sender.failure
         stays = (
@@ -233,7 +264,7 @@ def _hand_over(file: IO[bytes], book: Book, delivery: _Delivery, *, at_once: boo
         for line in delivery.stop.reading(linefiles.numbered(file, book.settled)):
             if sender.failure is not None:
                 return False
-            _take(line, book, group)
+            _take(line, book, group, delivery.there)
     except Stopped:
         group.put()
         return False
@@ -244,7 +275,7 @@ def _hand_over(file: IO[bytes], book: Book, delivery: _Delivery, *, at_once: boo
     return True
 
 
-def _take(line: Line, book: Book, group: _Group) -> None:
+def _take(line: Line, book: Book, group: _Group, there: frozenset[bytes]) -> None:
     """Take the spans of a line, or note why there are none."""
     if line.content is None:
         book.flaw(f"line {line.number}: it has more than {linefiles.MOST_LINE >> 20} MiB")
@@ -254,10 +285,15 @@ def _take(line: Line, book: Book, group: _Group) -> None:
     except ReadError as error:
         book.flaw(f"line {line.number}: {error}")
         return
-    if groups:
+    if groups and not (there and _is_there(groups, there)):
         group.add(line, groups)
     else:
-        book.pass_over(line)
+        book.pass_over(line, there=sum(len(bodies) for _, bodies in groups))
+
+
+def _is_there(groups: Sequence[tuple[Head, list[bytes]]], there: frozenset[bytes]) -> bool:
+    """Tell whether a line holds nothing but spans of sessions that are out."""
+    return all(trace_id in there for _, bodies in groups for trace_id, _ in ids_of(bodies))
 
 
 class _Group:
@@ -406,10 +442,12 @@ class _Delivery:
     Attributes:
         stop: asks to stop.
         known_as: what the mark of a file calls the destination.
+        there: the ids of traces that it has.
     """
 
-    def __init__(self, sender: Sender, stop: Stop, *, known_as: str) -> None:
+    def __init__(self, sender: Sender, stop: Stop, *, known_as: str, there: frozenset[bytes]) -> None:
         self.known_as = known_as
+        self.there = there
         self.sender = sender
         self.stop = stop
         self._book: Book | None = None

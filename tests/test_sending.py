@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,8 +24,15 @@ from otel_agent_events.marks import Mark, Sent
 from otel_agent_events.otlp.lines import files, written
 from otel_agent_events.sending import FileReport, SendReport, send
 from otel_agent_events.stopping import Stop
+from otel_agent_events.testing import LoopbackPlatform
 from tests.otlp.bodies import HEAD, bodies, head, ids
 from tests.otlp.collectors import HttpReply, free_port, grpc_collector, http_collector, partial
+from tests.reruns import recorded, run, url_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.otlp.collectors import Collector
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -205,6 +212,83 @@ def test_a_line_of_which_a_part_was_answered_goes_on_behind_that_part(monkeypatc
     assert (first.exit_code, only(first).acknowledged, only(first).set_aside) == (1, taken, 600 - taken)
     assert (second.exit_code, only(second).made, only(second).acknowledged_before) == (0, 600 - taken, taken)
     assert sorted(collector.ids) == ids(600)
+
+
+# --- what a replay has sent since ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def away_then_there(here: Path) -> Iterator[tuple[Collector, Path]]:
+    """Give a collector that was away when a session was replayed, and has it from the same command afterwards."""
+    port = free_port()
+    with LoopbackPlatform([recorded()]) as platform:
+        with http_collector(port=port) as collector:
+            pass
+        first = run(platform, collector, here, deadline=0)
+        assert first.set_aside == str(here / "left.jsonl")
+        with http_collector(port=port) as collector:
+            second = run(platform, collector, here)
+            assert second.totals.acknowledged == first.totals.set_aside == len(collector.ids)
+            yield collector, here / "left.jsonl"
+
+
+def test_what_was_set_aside_and_sent_by_a_replay_since_is_passed_over(away_then_there: tuple[Collector, Path]) -> None:
+    collector, left = away_then_there
+    count = len(collector.ids)
+
+    first = sent(left, url=collector.url, ledger=url_of(left.parent))
+    second = sent(left, url=collector.url, ledger=url_of(left.parent))
+
+    assert len(collector.ids) == count
+    assert (first.exit_code, only(first).made, only(first).finished) == (0, 0, True)
+    (message,) = only(first).messages
+    assert message.startswith(f"{count} spans were passed over: the ledger says that a replay has sent their sessions")
+    assert only(second).messages[0].startswith(f"{left} was sent to {collector.url} already")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"again": True}, {"ledger": "off"}, {"ledger": "sqlite:///absent.db"}, {"headers": {"x-scope-orgid": "b"}}],
+)
+def test_it_is_sent_to_another_tenant_without_the_ledger_and_when_it_is_asked_for(
+    away_then_there: tuple[Collector, Path], given: dict[str, Any]
+) -> None:
+    collector, left = away_then_there
+    count = len(collector.ids)
+
+    report = sent(left, url=collector.url, **{"ledger": url_of(left.parent), **given})
+
+    assert only(report).acknowledged == count
+    assert len(collector.ids) == 2 * count
+    assert not Path("absent.db").exists()
+
+
+def test_only_the_sessions_that_are_there_are_passed_over(away_then_there: tuple[Collector, Path]) -> None:
+    collector, left = away_then_there
+    before = len(collector.ids)
+    both = saved(left.read_bytes() + lines(3), "both.jsonl")
+
+    report = sent(both, url=collector.url, ledger=url_of(left.parent))
+
+    assert only(report).acknowledged == 3
+    assert collector.ids[before:] == ids(3)
+
+
+def test_a_ledger_that_cannot_be_read_is_told_and_is_an_error_only_when_it_was_asked_for() -> None:
+    path = saved(lines(3))
+    folder = Path("state/otel-agent-events")
+    folder.mkdir(parents=True)
+    broken = saved(b"this is no database" * 100, str(folder / "ledger.db"))
+    notes: list[str] = []
+    with http_collector() as collector:
+        with pytest.raises(UsageError, match="ledger"):
+            sent(path, url=collector.url, ledger=f"sqlite:///{broken}")
+        environ = {"XDG_STATE_HOME": str(Path("state").absolute())}
+        report = send([path], endpoint=collector.url, environ=environ, noted=notes.append)
+
+    assert (report.exit_code, collector.ids) == (0, ids(3))
+    (note,) = notes
+    assert note.endswith("Going on without a ledger: what a replay has sent since is sent again")
 
 
 # --- what does not ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from otel_agent_events.cli.words import fates, say
+from otel_agent_events.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,13 @@ if TYPE_CHECKING:
     help="The file for what is not taken of standard input. What is not taken of a file stays in it.  "
     "[default: one in the user's state folder]",
 )
+@click.option(
+    "--ledger",
+    metavar="URL",
+    help="Of the replays that may have sent since what was set aside, such as sqlite:///PATH, or off.  "
+    "[default: OTEL_AGENT_EVENTS_LEDGER, else a file in the user's state folder]",
+)
+@click.option("--no-ledger", is_flag=True, help="Ask no ledger.")
 @click.option("--json", "as_json", is_flag=True, help="Print one summary object and nothing else.")
 @click.pass_context
 def command(
@@ -65,6 +73,8 @@ def command(
     files: tuple[str, ...],
     headers: tuple[str, ...],
     as_json: bool,
+    ledger: str | None,
+    no_ledger: bool,
     **given: Any,
 ) -> None:
     """Deliver files of OTLP JSON lines: what was set aside, or what a collector wrote.
@@ -87,6 +97,9 @@ def command(
     from otel_agent_events.settings import parse_pair  # noqa: PLC0415
     from otel_agent_events.stopping import Stop  # noqa: PLC0415
 
+    if no_ledger and ledger is not None:
+        raise UsageError("--ledger and --no-ledger exclude each other")
+
     def told(file: FileReport) -> None:
         for line in _lines(file):
             say(line)
@@ -96,6 +109,7 @@ def command(
         report = send(
             files,
             headers=dict(parse_pair(header, "--header") for header in headers),
+            ledger="off" if no_ledger else ledger,
             stop=stop,
             told=None if as_json else told,
             noted=None if as_json else lambda note: say(f"note: {note}", err=True),

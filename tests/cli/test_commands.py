@@ -210,6 +210,8 @@ HELP = {
         "--deadline SECONDS": "[default: 300; 15 as long as nothing has answered]",
         "--set-aside PATH": "not taken of standard input",
         "--again": "taken before",
+        "--ledger URL": "such as sqlite:///PATH, or off",
+        "--no-ledger": "Ask no ledger",
         "--json": "one summary object",
     },
     "status": {
