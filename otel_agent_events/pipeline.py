@@ -27,7 +27,7 @@ from otel_agent_events.ledger import Ledger, LedgerError
 from otel_agent_events.otlp import connect
 from otel_agent_events.otlp.aside import AsideFile, aside_file
 from otel_agent_events.otlp.file import ConsoleDestination, FileDestination
-from otel_agent_events.otlp.identity import known_as
+from otel_agent_events.otlp.identity import known_as, with_other_credentials
 from otel_agent_events.report import Report, SessionReport
 from otel_agent_events.run import Book, Run
 from otel_agent_events.scrub import Scrubber
@@ -265,12 +265,18 @@ def _book(option: str | None, settings: Settings, destination: str, notes: list[
         return None
     try:
         ledger = Ledger.open(url)
+        stack.callback(ledger.close)
+        is_new = with_other_credentials(destination, ledger.destinations)
     except LedgerError as error:
         if asked:
             raise
         notes.append(f"{error}. Going on without a ledger: a second replay sends everything again (--no-ledger)")
         return None
-    stack.callback(ledger.close)
+    if is_new:
+        notes.append(
+            "the ledger knows this destination with other credentials, and what went out with those counts as unsent; "
+            "--tenant NAME remembers a tenant whose credentials change"
+        )
     return Book(ledger=ledger, destination=destination, asked=asked)
 
 

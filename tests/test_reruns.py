@@ -301,6 +301,15 @@ def test_a_tenant_that_is_named_is_known_again_though_its_key_is_new(
     assert [each.destination for each in entries(here)] == [f"{collector.url} [tenant: team-a]"]
 
 
+def test_new_credentials_are_told_of_once(platform: LoopbackPlatform, collector: Collector, here: Path) -> None:
+    keys: list[dict[str, Any]] = [{"headers": {"x-api-key": key}} for key in ("old", "new", "new")]
+    reports = [run(platform, collector, here, **given) for given in [{}, *keys, {"headers": {"authorization": "new"}}]]
+
+    assert [len(report.notes) for report in reports] == [0, 0, 1, 0, 0]
+    assert reports[2].notes[0].startswith("the ledger knows this destination with other credentials")
+    assert [only(report).unchanged for report in reports] == [False, False, False, True, False]
+
+
 def test_no_credential_gets_into_the_ledger(platform: LoopbackPlatform, collector: Collector, here: Path) -> None:
     run(platform, collector, here, headers={"authorization": "Bearer s3cret-of-this-test", "X-Scope-OrgID": "team-a"})
 

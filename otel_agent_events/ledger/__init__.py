@@ -163,6 +163,14 @@ class Ledger:
         with self._wake:
             return _identity(destination, family) in self._held
 
+    def destinations(self) -> list[str]:
+        """Give each destination of which something is known, once.
+
+        Raises:
+            LedgerError: they cannot be read.
+        """
+        return self._database.destinations()
+
     def entries(self, destination: str | None = None) -> Iterator[Entry]:
         """Give the latest revision of each session, the newest change first.
 

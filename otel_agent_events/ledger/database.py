@@ -33,6 +33,7 @@ from otel_agent_events.ledger.tables import (
     Statements,
     columns,
     holder,
+    loaded,
     make_tables,
     new_row,
     read_entry,
@@ -203,6 +204,14 @@ class Database:
             return (self._statements.discard(cursor, key) or self._statements.free(cursor, key)) > 0
         told = {**key, **columns(write.entry), "run": None if write.release else run}
         return self._statements.write(cursor, told) > 0
+
+    def destinations(self) -> list[str]:
+        """Give each destination of which there is a session, once."""
+        try:
+            with self._engine.connect().execution_options(reading=True) as connection:
+                return [loaded(destination) for (destination,) in connection.execute(self._statements.destinations)]
+        except exc.SQLAlchemyError as error:
+            raise self._error("be read", error) from None
 
     def entries(self) -> Iterator[Entry]:
         """Give what is known of each session, the newest first."""

@@ -153,6 +153,7 @@ class Statements:
         self.write = made(sa.update(_SESSION).where(mine).values(changing))
         self.free = made(sa.update(_SESSION).where(mine).values(run=sa.null()))
         self.discard = made(sa.delete(_SESSION).where(mine, session.revision == sa.literal_column("0")))
+        self.destinations = sa.select(session.destination).distinct()
         self.entries = sa.select(*found).select_from(both).order_by(session.updated.desc(), session.id)
 
 
@@ -228,24 +229,24 @@ def read_entry(row: Found) -> Entry | None:
         return None
     held = row.run_id is not None and not row.lapsed and not has_ended(holder(row))
     return Entry(
-        destination=_loaded(row.destination),
-        family=_loaded(row.family),
-        reference=_loaded(row.reference),
-        namespace=_loaded(row.namespace),
-        view=_loaded(row.view),
+        destination=loaded(row.destination),
+        family=loaded(row.family),
+        reference=loaded(row.reference),
+        namespace=loaded(row.namespace),
+        view=loaded(row.view),
         revision=row.revision,
         trace_id=row.trace_id,
         state=cast("State", row.state),
         seal=Seal(
             events=row.events,
-            last_key=_loaded(row.last_key),
-            digest=_loaded(row.digest),
+            last_key=loaded(row.last_key),
+            digest=loaded(row.digest),
             spans=row.spans,
             parts=row.parts,
         )
         if row.sealed
         else None,
-        prefix=Prefix(spans=row.spans, digest=_loaded(row.digest)) if row.digest and not row.sealed else None,
+        prefix=Prefix(spans=row.spans, digest=loaded(row.digest)) if row.digest and not row.sealed else None,
         acknowledged=ranges.read(row.acknowledged),
         updated=row.updated,
         held_by=f"{row.host}:{row.pid}" if held else None,
@@ -263,5 +264,6 @@ def _stored(text: str) -> str:
     return json.dumps(text) if "\0" in text or text.startswith('"') else text
 
 
-def _loaded(text: str) -> str:
+def loaded(text: str) -> str:
+    """Read what `_stored` gave."""
     return json.loads(text) if text.startswith('"') else text

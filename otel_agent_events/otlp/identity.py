@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from otel_agent_events.otlp import Endpoint
 
 _SHOWN = frozenset({"organization", "stream-name", "tenant", "tenant-id", "x-scope-orgid", "x-tenant", "x-tenant-id"})
@@ -26,6 +28,7 @@ _TOKEN = re.compile(r"bearer +[\w-]+\.([\w-]+)\.[\w-]*", re.ASCII | re.IGNORECAS
 _PASSING = frozenset({"aio", "auth_time", "exp", "iat", "jti", "nbf", "rh", "uti"})
 """Claims that differ from one token to the next of the same client: of time, numbers, and Entra's own."""
 
+_SIGN = "#"  # keeps a fingerprint from being taken for the value of a header
 _ROUNDS = 100_000  # some hundredths of a second: so a password that is easily guessed is not as easily found
 _DIGITS = 12
 
@@ -50,9 +53,22 @@ def known_as(endpoint: Endpoint) -> str:
     if endpoint.client_certificate is not None:
         hidden.append(("client certificate", _content(endpoint.client_certificate)))
     if hidden:
-        # The sign keeps a fingerprint from being taken for the value of a header.
-        shown.append(f"{', '.join(name for name, _ in hidden)}: #{_fingerprint(endpoint.name, hidden)}")
+        shown.append(f"{', '.join(name for name, _ in hidden)}: {_SIGN}{_fingerprint(endpoint.name, hidden)}")
     return f"{endpoint.name} [{'; '.join(shown)}]" if shown else endpoint.name
+
+
+def with_other_credentials(name: str, known: Callable[[], Iterable[str]]) -> bool:
+    """Tell whether a destination that is not known differs from a known one in nothing but credentials.
+
+    Args:
+        name: what `known_as` gave.
+        known: gives the names that are remembered. It is asked only when there are credentials.
+    """
+    begin, sign, _ = name.rpartition(_SIGN)
+    if not sign:
+        return False
+    others = set(known())
+    return name not in others and any(other.rpartition(_SIGN)[:2] == (begin, sign) for other in others)
 
 
 def _lasting(text: str) -> str:
