@@ -298,7 +298,7 @@ def test_a_tenant_that_is_named_is_known_again_though_its_key_is_new(
     third = only(run(platform, collector, here, environ={"VECTARA_API_KEY": KEY, "OTEL_AGENT_EVENTS_TENANT": "team-a"}))
 
     assert [each.unchanged for each in (first, second, third)] == [False, True, True]
-    assert [each.destination for each in entries(here)] == [f"{collector.url} [tenant: team-a]"]
+    assert [each.destination for each in entries(here)] == [f"{collector.url} [tenant team-a]"]
 
 
 def test_new_credentials_are_told_of_once(platform: LoopbackPlatform, collector: Collector, here: Path) -> None:

@@ -28,9 +28,10 @@ _TOKEN = re.compile(r"bearer +[\w-]+\.([\w-]+)\.[\w-]*", re.ASCII | re.IGNORECAS
 _PASSING = frozenset({"aio", "auth_time", "exp", "iat", "jti", "nbf", "rh", "uti"})
 """Claims that differ from one token to the next of the same client: of time, numbers, and Entra's own."""
 
-_SIGN = "#"  # keeps a fingerprint from being taken for the value of a header
 _ROUNDS = 100_000  # some hundredths of a second: so a password that is easily guessed is not as easily found
 _DIGITS = 12
+_SIGN = "#"  # keeps a fingerprint from being taken for the value of a header
+_SIGNED = re.compile(rf"{_SIGN}[0-9a-f]{{{_DIGITS}}}\]$")
 
 
 def known_as(endpoint: Endpoint) -> str:
@@ -40,7 +41,8 @@ def known_as(endpoint: Endpoint) -> str:
     gave one.
     """
     if endpoint.tenant is not None:
-        return f"{endpoint.name} [tenant: {endpoint.tenant}]"
+        return f"{endpoint.name} [tenant {endpoint.tenant}]"
+    # What is no header has a space in its name, so that it is not taken for one.
     shown, hidden = [], []
     for name, text in sorted(endpoint.request_headers().items()):
         if name in _SHOWN and _SHORT.fullmatch(text):
@@ -49,7 +51,7 @@ def known_as(endpoint: Endpoint) -> str:
             hidden.append((name, _lasting(text)))
     query = urlsplit(endpoint.url).query if endpoint.protocol == "http/protobuf" else ""
     if query:
-        hidden.append(("query", query))
+        hidden.append(("URL query", query))
     if endpoint.client_certificate is not None:
         hidden.append(("client certificate", _content(endpoint.client_certificate)))
     if hidden:
@@ -64,11 +66,12 @@ def with_other_credentials(name: str, known: Callable[[], Iterable[str]]) -> boo
         name: what `known_as` gave.
         known: gives the names that are remembered. It is asked only when there are credentials.
     """
-    begin, sign, _ = name.rpartition(_SIGN)
-    if not sign:
+    signed = _SIGNED.search(name)
+    if signed is None:
         return False
-    others = set(known())
-    return name not in others and any(other.rpartition(_SIGN)[:2] == (begin, sign) for other in others)
+    begin = name[: signed.start()]
+    others = {other for other in known() if _SIGNED.sub("", other) == begin}
+    return bool(others) and name not in others
 
 
 def _lasting(text: str) -> str:

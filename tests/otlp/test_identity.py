@@ -10,7 +10,7 @@ import pytest
 
 from otel_agent_events.errors import UsageError
 from otel_agent_events.otlp import Endpoint
-from otel_agent_events.otlp.identity import known_as
+from otel_agent_events.otlp.identity import known_as, with_other_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,8 @@ def test_without_headers_it_is_the_address() -> None:
         ({"url": "http://a:x@tempo:4318/v1/traces"}, {"url": "http://a:y@tempo:4318/v1/traces"}),
         ({"tenant": "a"}, {"tenant": "b"}),
         ({"tenant": "a"}, {}),
+        ({"tenant": "a"}, {"headers": {"tenant": "a"}}),
+        ({"url": "http://tempo:4318/v1/traces?a"}, {"headers": {"query": "a"}}),
         (
             {"headers": {"authorization": bearer(sub="collector", tenant="a")}},
             {"headers": {"authorization": bearer(sub="collector", tenant="b")}},
@@ -84,9 +86,9 @@ def test_a_person_sees_which_headers_count_and_no_credential() -> None:
         headers={"X-Scope-OrgID": "team-a", "authorization": "Bearer s3cret", "x-api-key": "also-s3cret"},
     )
 
-    assert told.startswith(f"{ADDRESS} [x-scope-orgid: team-a; authorization, x-api-key, query: #")
+    assert told.startswith(f"{ADDRESS} [x-scope-orgid: team-a; authorization, x-api-key, URL query: #")
     assert "s3cret" not in told
-    assert named(tenant="team a") == f"{ADDRESS} [tenant: team a]"
+    assert named(tenant="team a") == f"{ADDRESS} [tenant team a]"
 
 
 def test_a_fingerprint_is_no_bare_digest_and_differs_from_address_to_address() -> None:
@@ -119,3 +121,25 @@ def test_what_looks_like_a_token_and_is_none_counts_as_it_is(header: str) -> Non
 def test_a_tenant_has_a_name_that_can_be_shown(tenant: str) -> None:
     with pytest.raises(UsageError, match="tenant"):
         Endpoint(url=ADDRESS, tenant=tenant)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ([], False),
+        ([{}], False),
+        ([{"headers": {"x-api-key": "old"}}], True),
+        ([{"headers": {"x-api-key": "old"}}, {"headers": {"x-api-key": "new"}}], False),
+        ([{"headers": {"authorization": "old"}}], False),
+        ([{"headers": {"x-api-key": "old", "x-scope-orgid": "a"}}], False),
+        ([{"url": "http://other:4318/v1/traces", "headers": {"x-api-key": "old"}}], False),
+    ],
+)
+def test_only_what_differs_in_its_credentials_alone_has_other_credentials(known: list[Any], told: bool) -> None:  # noqa: FBT001
+    name = named(headers={"x-api-key": "new"})
+
+    assert with_other_credentials(name, lambda: [named(**each) for each in known]) is told
+
+
+def test_a_tenant_that_is_named_has_no_credentials() -> None:
+    assert not with_other_credentials(named(tenant="a#1"), lambda: [named(tenant="a#2")])
