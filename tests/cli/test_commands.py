@@ -196,7 +196,7 @@ HELP = {
         "--max-trace-bytes BYTES": "4000000 suits a Tempo",
         "--service-name NAME": "such as support",
         "--namespace NAME": "such as staging",
-        "--revision NUMBER": "[default: 1; x>=1]",
+        "--revision NUMBER": "[default: 1; 1<=x<=2147483647]",
         "--traceparent TRACEPARENT": "such as 00-<32 hex digits>-<16 hex digits>-01",
         "--link TRACEPARENT": "such as 00-<32 hex digits>-<16 hex digits>-01",
         "--json": "one summary object",
@@ -490,7 +490,8 @@ def test_what_was_set_aside_is_delivered_by_send(platform: LoopbackPlatform) -> 
         ([DOCUMENTED, "--to", "file:no/such/folder"], {}, "'no/such/folder' cannot be written: No such file"),
         ([DOCUMENTED, "--endpoint", "ftp://user:hunter2@host"], {}, "--endpoint is no endpoint; it looks like http"),
         ([DOCUMENTED, "--protocol", "http/json"], {}, "'http/json' is not one of 'http/protobuf', 'grpc'"),
-        ([DOCUMENTED, "--revision", "0"], {}, "0 is not in the range x>=1"),
+        ([DOCUMENTED, "--revision", "0"], {}, "0 is not in the range 1<=x<=2147483647"),
+        ([DOCUMENTED, "--revision", "2147483648"], {}, "2147483648 is not in the range 1<=x<=2147483647"),
         ([DOCUMENTED, "--timeout", "0"], {}, "0.0 is not in the range x>0"),
         (
             [DOCUMENTED, "--timeout", "nan"],
