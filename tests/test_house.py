@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 import typing
 from pathlib import Path
 
@@ -14,17 +12,11 @@ import pytest
 import otel_agent_events
 from otel_agent_events import content
 from otel_agent_events.cli import Commands, options
+from tests.imports import imported_by
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "otel_agent_events"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-
-
-def imported_by(statement: str) -> set[str]:
-    """Give the top-level packages that are imported by a statement in a new interpreter."""
-    code = f"import sys; {statement}; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {".".join(name.split(".")[:2]) for name in done.stdout.split()}
 
 
 HEAVY = {"opentelemetry", "google.protobuf", "grpc", "sqlalchemy", "httpx", "pydantic", "rich"}
