@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otel_agent_events import replay
 from otel_agent_events.ledger import Ledger
 from tests.generate import Generated
+from tests.processes import unmeasured
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ def started(*arguments: str, environ: dict[str, str] | None = None, **options: A
     """Start the command line in a process of its own; Ctrl-C reaches it as from a terminal."""
     return subprocess.Popen(
         [sys.executable, "-m", "otel_agent_events", *arguments],
-        env={**os.environ, "VECTARA_API_KEY": KEY, **(environ or {})},
+        env={**unmeasured(), "VECTARA_API_KEY": KEY, **(environ or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

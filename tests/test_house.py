@@ -12,7 +12,7 @@ import pytest
 import otel_agent_events
 from otel_agent_events import content
 from otel_agent_events.cli import Commands, options
-from tests.imports import imported_by
+from tests.processes import imported_by
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "otel_agent_events"

@@ -6,7 +6,6 @@ later.
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from otel_agent_events.conversion import MOST
 from otel_agent_events.ledger import Ledger
 from tests.generate import Generated
 from tests.otlp.collectors import HttpReply, http_collector
+from tests.processes import unmeasured
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def command(files: list[Path], collector: Collector, folder: Path) -> subprocess
             *(sys.executable, "-c", SMALL_REQUESTS, "replay", *map(str, files)),
             *("--endpoint", collector.url, "--ledger", f"sqlite:///{folder / 'ledger.db'}"),
         ],
-        env={**os.environ, "XDG_STATE_HOME": str(folder)},
+        env={**unmeasured(), "XDG_STATE_HOME": str(folder)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

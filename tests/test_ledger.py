@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from otel_agent_events import ledger as module
 from otel_agent_events.ledger import Ledger, LedgerError, Prefix, Seal, gaps, holds, is_absent, opening, ranges, size
 from otel_agent_events.ledger.process import has_ended, this_process
-from tests.imports import imported_by
+from tests.processes import imported_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable

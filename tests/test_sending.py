@@ -27,6 +27,7 @@ from otel_agent_events.stopping import Stop
 from otel_agent_events.testing import LoopbackPlatform
 from tests.otlp.bodies import HEAD, bodies, head, ids
 from tests.otlp.collectors import HttpReply, free_port, grpc_collector, http_collector, partial
+from tests.processes import unmeasured
 from tests.reruns import recorded, run, url_of
 
 if TYPE_CHECKING:
@@ -453,6 +454,7 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
     """Run the command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "otel_agent_events", "send", *arguments],
+        env=unmeasured(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -559,7 +561,9 @@ def test_stopped_before_it_began_nothing_is_sent() -> None:
 def test_stopped_while_it_waits_for_standard_input_what_was_read_arrives() -> None:
     with http_collector() as collector:
         arguments = [sys.executable, "-m", "otel_agent_events", "send", "-", "--endpoint", collector.url]
-        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        with subprocess.Popen(
+            arguments, env=unmeasured(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as running:
             assert running.stdin is not None
             running.stdin.write(lines(3).decode())
             running.stdin.flush()

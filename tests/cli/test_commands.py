@@ -24,6 +24,7 @@ from otel_agent_events.plugins import Plugins
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.generate import Generated
 from tests.otlp.collectors import GrpcReply, HttpReply, free_port, grpc_collector, http_collector, partial
+from tests.processes import unmeasured
 from tests.recordings import INSTALLED
 from tests.traces import DATA, lines_of
 
@@ -114,17 +115,15 @@ def replay(
     return run("replay", f"vectara:support/{session}", "--base-url", platform.base_url, *arguments, environ=given)
 
 
-def environment(**variables: str) -> dict[str, str]:
-    """Give the variables of a process of its own. What it writes is held back until there is enough of it."""
-    own = {"COLUMNS": "140", "PYTHONUNBUFFERED": "", "PYTHONIOENCODING": "utf-8"}
-    return {**os.environ, **own, **variables}
+OF_ITS_OWN = {"COLUMNS": "140", "PYTHONUNBUFFERED": "", "PYTHONIOENCODING": "utf-8"}
+"""Variables of a process of its own. What it writes is held back until there is enough of it."""
 
 
 def finish(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own to its end."""
     done = subprocess.run(
         command,
-        env=environment(**variables),
+        env={**os.environ, **OF_ITS_OWN, **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
@@ -141,7 +140,7 @@ def started(*command: str | Path, **variables: str) -> Iterator[subprocess.Popen
     """Start the command in a process of its own, which does not outlast the block."""
     with subprocess.Popen(
         command,
-        env=environment(**variables),
+        env={**unmeasured(), **OF_ITS_OWN, **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ from otel_agent_events import demo
 from otel_agent_events.fetchers.saved import load_recording
 from otel_agent_events.testing import LoopbackPlatform, Reply
 from tests.cli.test_commands import SCRIPT, files, finish, flat, run
+from tests.processes import unmeasured
 from tests.test_recording import ODD, session_of
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def test_the_script_records_in_a_process_of_its_own(here: Path) -> None:
 def test_an_interrupt_leaves_nothing_behind() -> None:
     with LoopbackPlatform([session_of([])]) as platform:
         platform.faults["/v2/agents/support"].append(Reply(delay=30))
-        environ = {**os.environ, "VECTARA_API_KEY": KEY, "VECTARA_BASE_URL": platform.base_url}
+        environ = {**unmeasured(), "VECTARA_API_KEY": KEY, "VECTARA_BASE_URL": platform.base_url}
         command = (SCRIPT, "record", SESSION, "-o", "out.json")
         with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE) as process:
             wait_for_a_request(platform)
