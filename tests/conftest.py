@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,6 +18,9 @@ hypothesis.settings.register_profile("here", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+# What a shell starts in the background ignores Ctrl-C, and so does what it starts in turn; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OF_THE_CALLER = ("OTEL_", "VECTARA_", "LYZR_", "AGORA_", "HUBSTER_")
 

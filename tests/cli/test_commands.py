@@ -1034,16 +1034,6 @@ def test_a_reader_that_leaves_ends_it_without_a_traceback(arguments: list[str]) 
         assert "nobody reads the console's output any more" in said
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let processes that are started here heed SIGINT; one that is started in the background does not."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 ENDINGS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 
 
@@ -1053,7 +1043,7 @@ def replaying(platform: LoopbackPlatform, url: str, *arguments: str) -> Iterator
     sessions = "vectara:support/s1", "vectara:support/s2"
     to = "--to", "file:out.jsonl", "--to", "otlp", "--endpoint", url
     command = *MODULE, "replay", *sessions, "--base-url", platform.base_url, *to, *arguments
-    with interruptible(), started(*command, VECTARA_API_KEY=KEY) as process:
+    with started(*command, VECTARA_API_KEY=KEY) as process:
         yield process
 
 
