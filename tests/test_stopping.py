@@ -15,7 +15,7 @@ from otel_agent_events import replay, stopping
 from otel_agent_events.conversion import MOST
 from otel_agent_events.stopping import Stop, Stopped
 from otel_agent_events.testing import LoopbackPlatform, Reply
-from tests.otlp.collectors import HttpReply, http_collector
+from tests.otlp.collectors import HttpReply, free_port, http_collector
 from tests.reruns import KEY, SESSION, arguments, doubled, entries, recorded, run, started, url_of
 
 if TYPE_CHECKING:
@@ -271,8 +271,8 @@ def test_a_saved_session_is_cut_short_when_nothing_is_waited_for_any_more(
             stop.ask()
         return HttpReply(delay=0.5)
 
-    with http_collector(answer=asked) as collector:
-        port = int(collector.url.rpartition(":")[2].partition("/")[0])
+    port = free_port()
+    with http_collector(answer=asked, port=port) as collector:
         first = replay([saved], endpoint=collector.url, stop=stop, set_aside=here / "left", **options)  # type: ignore[arg-type]
     with http_collector(port=port) as again:
         second = replay([saved], endpoint=again.url, **options)  # type: ignore[arg-type]

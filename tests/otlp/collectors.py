@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
+import os
 import socket
 import ssl
 import subprocess
@@ -460,10 +462,17 @@ def make_certificates(folder: Path) -> Certificates:
     )
 
 
+# Where to look next: another place in each of the processes that run at the same time.
+_places = itertools.count(997 * os.getpid())
+
+
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+    """Return a port of 127.0.0.1 on which nobody listens, and which nobody gets who asks the system for any port."""
+    while True:
+        # The ports that a system gives away itself begin above these; one of those might be taken meanwhile.
+        port = 10_000 + next(_places) % 20_000
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _openssl(folder: Path, *arguments: str) -> None:
