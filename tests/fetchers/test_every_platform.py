@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from otel_agent_events.fetchers.saved import Recording
+
 PLATFORMS = ("agora", "hubster", "lyzr", "vectara")
 FULL = Options(policy=Policy(content="full"))
 CREDENTIALS = {
@@ -144,6 +146,9 @@ def test_names_of_any_characters_survive_the_way_to_the_platform(platform: str, 
     assert Reference.parse(root[f"{OWN}session.reference"]) == reference
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_platform_passes_the_public_check(platform: str) -> None:
-    check_fetcher(FETCHERS.get(platform), recordings(platform), environ=CREDENTIALS)
+EVERY_RECORDING = [recording for platform in PLATFORMS for recording in recordings(platform)]
+
+
+@pytest.mark.parametrize("recording", EVERY_RECORDING, ids=lambda recording: recording.session)
+def test_every_platform_passes_the_public_check(recording: Recording) -> None:
+    check_fetcher(FETCHERS.get(recording.reference.platform), recording, environ=CREDENTIALS)

@@ -21,7 +21,7 @@ from otel_agent_events.keys import changed, key_of
 from otel_agent_events.pipeline import replay
 from otel_agent_events.reference import Reference
 from otel_agent_events.sources import Source
-from otel_agent_events.testing import LoopbackPlatform, check_fetcher
+from otel_agent_events.testing import LoopbackPlatform
 from otel_agent_events.times import MILLISECOND, SECOND, parse
 from tests.fetchers.test_vectara import marked, nested, spoilt
 from tests.traces import DATA, Trace, holds, leaves, source_of, told_by, trace_from, trace_of
@@ -39,7 +39,6 @@ AT = 1_793_779_200 * SECOND  # 2026-11-04 08:00:00
 DEMO = Path(otel_agent_events.demo.__file__).parent / "4_lyzr_stock.json"
 FILES = [*sorted((DATA / "lyzr").glob("*.json")), DEMO]
 NAMES = [path.stem for path in FILES]
-RECORDINGS = [path for path in FILES if path.stem != "documented"]
 TEXTS = ("THOUGHT: a \nOBSERVATION: b\nNEXT_ACTION: c\n\n<EXECUTION_COMPLETE>\n\nSummary: d", "plain")
 
 
@@ -138,11 +137,6 @@ def test_every_leaf_value_of_every_answer_is_found_in_the_trace(path: Path) -> N
 
     bodies = [answer.body for answer in source.answers if answer.failure is None]
     assert [leaf for leaf in leaves(bodies) if not holds(told, leaf)] == []
-
-
-@pytest.mark.parametrize("path", RECORDINGS, ids=[path.stem for path in RECORDINGS])
-def test_recordings_keep_what_every_fetcher_must(path: Path) -> None:
-    check_fetcher(Lyzr(), [path], environ={"LYZR_API_KEY": "lyzr-key"})
 
 
 @pytest.mark.parametrize("name", ["rich", "sections", "odd_records", "envelopes"])
