@@ -182,11 +182,11 @@ def test_json_in_a_section_stays_as_it_is() -> None:
     "piece", ['"a ', "“", "```x ", " ", "THOUGHT:", "\n", '\\"', "\u2018a\u2019b", "<EXECUTION_COMPLETE>\n", "「"]
 )
 def test_long_texts_are_split_in_a_time_that_grows_with_their_length(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()  # that of this process, whatever else the machine does
 
     sections(piece * 100_000)
 
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_nothing_but_labels_markers_and_white_space_is_cut_off() -> None:
