@@ -51,7 +51,10 @@ def ended(process: subprocess.Popen[str], number: signal.Signals, *, times: int 
     for each in range(times):
         time.sleep(0.2 * (each > 0))
         process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=20)
+    try:
+        stdout, stderr = process.communicate(timeout=20)
+    finally:
+        process.kill()  # one that hangs must not outlast its test
     assert stdout, stderr
     report: dict[str, Any] = json.loads(stdout)
     for session in report["sessions"]:
