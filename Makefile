@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/ready ## Fetch the bundled sessions from a loopback platform and show them as traces
 	@$(BIN)/otel-agent-events demo
 
-test: $(VENV)/ready ## All tests, with branch coverage; those of real back ends when they are installed
+test: $(VENV)/ready ## All tests on all cores, with branch coverage; those of real back ends when they are installed
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
