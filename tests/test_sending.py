@@ -478,7 +478,7 @@ def test_killed_in_the_middle_a_second_run_sends_the_rest(seed: int) -> None:
     slowly = [HttpReply(body=(b"",), pause=0.03 if number < reached else 0.5) for number in range(reached + 1)]
     with http_collector(*slowly) as collector:
         running = start(str(path), "--endpoint", collector.url)
-        while len(collector.taken) < reached:
+        while running.poll() is None and len(collector.taken) < reached:
             time.sleep(0.005)
         time.sleep(generator.random() * 0.2)
         running.send_signal(signal.SIGKILL)
@@ -518,7 +518,7 @@ def test_stopped_it_says_how_far_it_came_and_the_same_command_goes_on(number: si
     slowly = [HttpReply(body=(b"",), pause=0.05) for _ in range(1000)]
     with http_collector(*slowly) as collector:
         running = start(str(path), "--endpoint", collector.url)
-        while len(collector.taken) < 2:
+        while running.poll() is None and len(collector.taken) < 2:
             time.sleep(0.005)
         running.send_signal(number)
         output, _ = running.communicate(timeout=30)
@@ -567,7 +567,7 @@ def test_stopped_while_it_waits_for_standard_input_what_was_read_arrives() -> No
             assert running.stdin is not None
             running.stdin.write(lines(3).decode())
             running.stdin.flush()
-            while len(collector.ids) < 3:
+            while running.poll() is None and len(collector.ids) < 3:
                 time.sleep(0.01)
             running.send_signal(signal.SIGTERM)
             assert running.wait(timeout=30) == 143
