@@ -476,32 +476,33 @@ def test_killed_in_the_middle_a_second_run_sends_the_rest(seed: int) -> None:
     # What comes after these waits for its answer, so that it is killed in the middle.
     reached = generator.randint(1, 4)
     slowly = [HttpReply(body=(b"",), pause=0.03 if number < reached else 0.5) for number in range(reached + 1)]
-    with http_collector(*slowly) as collector:
-        running = start(str(path), "--endpoint", collector.url)
-        while running.poll() is None and len(collector.taken) < reached:
+    port = free_port()
+    with http_collector(*slowly, port=port) as before:
+        running = start(str(path), "--endpoint", before.url)
+        while running.poll() is None and len(before.taken) < reached:
             time.sleep(0.005)
         time.sleep(generator.random() * 0.2)
         running.send_signal(signal.SIGKILL)
         running.communicate()
-        settled(collector)
-        before = len(collector.taken)
-        mark = Path("left.jsonl.sent")
-        known = sum(sent["acknowledged"] for sent in json.loads(mark.read_text())["destinations"].values())
-        arrived = len(collector.ids)
-        report = sent(path, url=collector.url)
+    # What was in flight came to its end with the collector.
+    mark = Path("left.jsonl.sent")
+    known = sum(sent["acknowledged"] for sent in json.loads(mark.read_text())["destinations"].values())
+    with http_collector(port=port) as after:
+        report = sent(path, url=after.url)
+        third = sent(path, url=after.url)
 
-    times = Counter(collector.ids)
+    times = Counter([*before.ids, *after.ids])
     assert sorted(times) == ids(20_000)
-    assert before < len(collector.taken)
+    assert after.taken
     assert report.exit_code == 0
     assert only(report).acknowledged_before == known
     # Twice came at most what had arrived and was not known to, and then byte for byte.
-    assert sum(times.values()) - 20_000 <= arrived - known
+    assert sum(times.values()) - 20_000 <= len(before.ids) - known
     by_id: dict[tuple[bytes, bytes], set[bytes]] = {}
-    for span in collector.spans:
+    for span in [*before.spans, *after.spans]:
         by_id.setdefault((span.trace_id, span.span_id), set()).add(span.SerializeToString())
     assert all(len(different) == 1 for different in by_id.values())
-    assert only(sent(path, url=collector.url)).made == 0
+    assert only(third).made == 0
 
 
 def test_a_destination_that_was_busy_and_then_went_away_is_no_3() -> None:
@@ -537,9 +538,15 @@ def test_stopped_while_nothing_answers_it_waits_a_while_and_keeps_what_it_has(mo
     monkeypatch.setattr(stopping, "GRACE", 0.2)
     path = saved(lines(5))
     stop = Stop()
-    with http_collector(HttpReply(), HttpReply(status=503, headers={"retry-after": "60"})) as collector:
+
+    def busy(_: object) -> HttpReply | None:
+        if len(collector.requests) != 2:
+            return None
+        stop.ask()
+        return HttpReply(status=503, headers={"retry-after": "60"})
+
+    with http_collector(answer=busy) as collector:
         sent(saved(lines(1), "first.jsonl"), url=collector.url)
-        threading.Timer(0.3, stop.ask).start()
         report = sent(path, url=collector.url, stop=stop, deadline=300)
         after = sent(path, url=collector.url)
 
