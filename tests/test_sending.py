@@ -460,15 +460,6 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def settled(collector: Collector) -> None:
-    """Wait until what is in flight has come to its end; a busy machine takes a while to read a request."""
-    seen, since = -1, time.monotonic()
-    while time.monotonic() - since < 0.7:
-        if len(collector.taken) != seen:
-            seen, since = len(collector.taken), time.monotonic()
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_in_the_middle_a_second_run_sends_the_rest(seed: int) -> None:
     generator = random.Random(seed)  # noqa: S311 - it hides nothing
