@@ -35,6 +35,7 @@ from otel_agent_events.errors import UsageError
 from otel_agent_events.scrub.cards import LARGEST_CARD, SMALLEST_CARD, find_cards
 from otel_agent_events.scrub.forms import find_forms
 from otel_agent_events.scrub.found import LONGEST_NAME, SCRUBBED, Place, find
+from otel_agent_events.scrub.glance import find_suspicious
 from otel_agent_events.scrub.named import find_named
 from otel_agent_events.scrub.names import says_secret
 
@@ -94,6 +95,21 @@ class Scrubber:
         if self._is_clean(value, 1):
             return value
         return _Walk(self.text, self._key, self._number).through(value)
+
+    def suspicious(self, written: bytes) -> Sequence[int] | None:
+        r"""Say where, in a run of JSON texts, something may stand that would be taken out.
+
+        A text in whose bytes no place lies comes back from `value`, and if it is a string from `text`, as the same
+        object. That holds for what `pydantic_core.to_json` writes, and `json.dumps` without spaces and without escapes
+        for letters: UTF-8, `/` as it is. See `glance.py`.
+
+        Args:
+            written: JSON texts, each with a newline after it and none within it.
+
+        Returns:
+            Offsets, in order; None if nothing can be said, for there are patterns or a callable of a user.
+        """
+        return None if self._patterns or self._also is not None else find_suspicious(written)
 
     def _is_clean(self, value: JSON, level: int) -> bool:
         """Whether a value is shallow, and nothing in it is taken out: most are, and this takes a third of the time."""

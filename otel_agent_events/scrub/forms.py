@@ -160,7 +160,7 @@ def find_forms(text: str, found: list[Place]) -> None:
     if "J" in text and "eyJ" in text:
         _find_jwts(text, found)
     if "asic " in text:
-        found += (match.span("secret") for match in _BASIC.finditer(text) if _is_pair(match["secret"]))
+        found += (match.span("secret") for match in _BASIC.finditer(text) if is_pair(match["secret"]))
     if "@" in text and ("://" in text or ":\\" in text):
         found += (match.span("secret") for match in _URL.finditer(text) if not REFERENCE.match(match["secret"]))
 
@@ -172,7 +172,7 @@ def _find_jwts(text: str, found: list[Place]) -> None:
             found.append((start, match.end("rest")))
 
 
-def _is_pair(credential: str) -> bool:
+def is_pair(credential: str) -> bool:
     """Whether the credential is what `Basic` has: `user:password` in base64. "Basic information" is not."""
     padded = credential.rstrip("=") + "=" * (-len(credential.rstrip("=")) % 4)
     try:

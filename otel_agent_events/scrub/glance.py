@@ -1,0 +1,300 @@
+r"""A quick look at many texts at once: where something may stand that would be taken out.
+
+Nearly no text has a secret, and to search one takes longer than all else that is done with it. So the JSON of many
+texts is looked at in one go, as bytes. What is told of a place is that there may be something, never that there is:
+for that is the search in `named.py`, `forms.py` and `cards.py`. What is not told of has nothing that they would take.
+
+A look is a few passes over all bytes, so each is anchored at a single byte that is rare, for which the C library
+looks: a pattern that begins with it costs by how often it comes (30 to 50 nanoseconds), not by the byte. Whether a
+name is only mentioned, as in "the token expired", is decided within the pattern; what is left by `_is_told`.
+
+What the texts look like here, beside how a search sees them: a quote is `\"`, a line ends with `\n`, a control
+character is `\u001b`, a backslash is two. A name may seem to begin with the letters of an escape, so both readings
+are tried. Letters are ASCII in every secret and every name, but for two that become ASCII when they are made small:
+U+212A KELVIN SIGN is always told, U+0130 where it could be the rest of a name.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from typing import TYPE_CHECKING
+
+from otel_agent_events.scrub.cards import find_cards
+from otel_agent_events.scrub.forms import is_pair
+from otel_agent_events.scrub.found import ALPHANUMERIC, LONGEST_NAME
+from otel_agent_events.scrub.names import says_secret
+
+if TYPE_CHECKING:
+    from otel_agent_events.scrub.found import Place
+
+# Letters are made small, digits become 0, so that a number is found by `0000`, and each bracket that opens becomes a
+# comma, so that what begins in an object or a list is found by `,"`. The last byte of the KELVIN SIGN becomes what the
+# sign does.
+_LOW = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ123456789[{\xaa", b"abcdefghijklmnopqrstuvwxyz000000000,,k")
+
+# --- names --------------------------------------------------------------------------------------------
+
+_TAIL = rb"[a-z0_.\-]{0,80}+"
+_BLANK = rb"(?: |\\t)"
+_CLOSE = rb"(?:\\\\)*+(?:\\\"|['`])"
+# What cannot go on a name, nor stand between it and its value; of letters that are not ASCII: all but the wide colon
+# and those that become ASCII.
+_NO_SIGN = rb"[;?)(/+&#@$^~}|<]|!(?!=)|\\[nrbfu]|(?!\xef\xbc\x9a|\xe2\x84k|\xc4\xb0)[\x80-\xff]"
+_VERB = (
+    rb"(?:(?:(?:is|was|has been)" + _BLANK + rb")?(?:changed|reset|set|updated)" + _BLANK + rb"to|is|was|to)"
+    rb"(?:" + _BLANK + rb"?:)?" + _BLANK
+)
+# After a name and a space only what looks random is taken, or is in quotes and mixes letters with digits or signs.
+_PLAIN_WORD = (
+    rb"(?:[abd-gj-qvx-z]|t(?!o)|i(?!s)|s(?!et)|w(?!as)|h(?!as)|c(?!hanged)|r(?!eset)|u(?!pdated))[a-z]{0,14}+[ ,.;:)]"
+)
+_WORD = (
+    rb"(?!" + _VERB + rb"|[bfru]{1,2}[\\\"'`])(?:"
+    rb"[a-z+/_\-]{1,80}+(?![a-z0+/=_\-])"
+    rb"|[a-z0+/_\-]{1,15}+(?![a-z0+/=_\-])"
+    rb"|[(#@$&?;|~^]"
+    rb"|(?!\xe2\x80|\xe2\x84k|\xc2|\xef|\xc4\xb0)[\x80-\xff]"
+    rb"|\\\"[a-z ]{1,40}+\\\"|'[a-z ]{1,40}+'|\xe2\x80\x9c[a-z ]{1,40}+\xe2\x80\x9d)"
+)
+# After a verb: what mixes letters with digits or signs, or is in quotes.
+_VERB_WORD = (
+    rb"(?:is|was|to) (?!(?:changed|reset|set|updated)" + _BLANK + rb"to|[bfru]{1,2}[\\'])"
+    rb"(?:[a-z(][a-z.,;:()/\-]*+(?:'[a-z]+)?+|0[0.,;:()/\-]*+)(?=[ \"]|\\[nr\"])"
+)
+_CLOSED = rb"[a-z0_.\-\"]| " + _VERB_WORD + rb"|" + _NO_SIGN
+_OPEN = rb" (?:\"|" + _VERB_WORD + rb")|,|\"(?!:)|(?:\\\\)++(?![\\\"'`])|" + _NO_SIGN
+_WITHIN = rb"(?!" + _TAIL + rb"(?:" + _OPEN + rb"|" + _CLOSE + rb"(?:" + _CLOSED + rb")))"
+_ALONE = (
+    rb"(?!"
+    + _TAIL
+    + rb"(?: (?:"
+    + _PLAIN_WORD
+    + rb"|,|"
+    + _WORD
+    + rb")|"
+    + _OPEN
+    + rb"|"
+    + _CLOSE
+    + rb"(?: "
+    + _WORD
+    + rb"|"
+    + _CLOSED
+    + rb")))"
+)
+
+
+def _named(stem: bytes) -> bytes:
+    """Say what follows a stem that is more than mentioned; if it is not where its name begins, that may be a flag."""
+    return rb"(?:" + _ALONE + rb"|(?<=[a-z0_.\-]" + stem + rb")" + _WITHIN + rb")"
+
+
+_NAMES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rb"k(?:en(?<=token)"
+        + _named(rb"token")
+        + rb"|ey"
+        + _named(rb"key")
+        + rb"|ie(?<=cookie)"
+        + _named(rb"cookie")
+        + rb"|\.(?<=slack\.)com[\\/](?P<sure>))",
+        rb"p(?:ass" + _named(rb"pass") + rb"|w" + _named(rb"pw") + rb"|i(?<=dapi)(?=[a-f0]{32})(?P<sure>))",
+        rb"c(?:red"
+        + _named(rb"cred")
+        + rb"|ret(?<=secret)"
+        + _named(rb"secret")
+        + rb"|v"
+        + _named(rb"cv")
+        + rb"|om(?:(?<=discord\.com)|(?<=discordapp\.com))(?=[\\/]{1,17}api[\\/]{1,17}webhooks[\\/])(?P<sure>)"
+        + rb"| (?<=basic ) {0,7}(?:(?=[a-z0+/_\-]{6})(?P<pair>)|\\t(?P<tab>))|\\t(?<=basic\\t)(?P<blank>))",
+        rb"uth(?<=auth)" + _named(rb"auth"),
+        rb"bearer" + _BLANK + rb"{1,8}(?=[\w.~+/\-]{8})(?=[a-z._~+/\-]{0,19}0|[a-z._~+/\-]{20})(?P<sure>)",
+    )
+)
+_NAME_CHARACTERS = (ALPHANUMERIC + "_-.").encode()
+_TAIL_HERE = re.compile(_TAIL)
+_WORD_HERE = re.compile(rb"(?: ,|(?:" + _CLOSE + rb")?+ " + _WORD + rb"|" + _CLOSE + rb",)")
+_NOTHING_HERE = re.compile(rb"\":(?:null|true|false|\"\"|\[\]|\{\})")
+_BASIC_HERE = re.compile(rb"[Bb]asic {1,8}(?P<secret>[0-9A-Za-z+/\-_]{6,}={0,2})")
+_LONGEST_STEM = 6
+_NOT_ASCII = b"\xe2\x84k", b"\xc4\xb0"
+_ESCAPED = (1, 5)  # letters: `\n`, `\u001b`
+
+# --- forms --------------------------------------------------------------------------------------------
+
+_EDGE = (
+    rb"(?:(?<![0-9A-Za-z])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"
+    rb"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m))"
+)
+_MIXED = rb"(?=[A-Za-z0-9_]{24}|[\w\-]{0,40}[0-9A-Z])"
+_FORMS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rb"-(?:(?=[\w\-]{10})(?:"
+        rb"(?<=" + _EDGE + rb"sk-)(?=" + _MIXED + rb"[\w\-]{20})"
+        rb"|(?<=sk-)(?=(?:ant|proj|svcacct|or-v1)-" + _MIXED + rb"[\w\-]{20})"
+        rb"|(?<=xox[a-z]-)|(?<=xapp-)"
+        rb"|(?:(?<=gl(?:pat|ptt|cbt)-)|(?<=gl[dr]t-)|(?<=tskey-))(?=[\w\-]{16})"
+        rb"|(?<=pypi-)(?=" + _MIXED + rb"[\w\-]{32})"
+        rb"|(?:(?<=" + _EDGE + rb"xai-)|(?<=pplx-))(?=[0-9A-Za-z]{20})"
+        rb"|(?:(?<=nvapi-)|(?<=tvly-)|(?<=GOCSPX-))(?=[\w\-]{20})"
+        rb"|(?<=PMAK-)(?=[0-9a-f]{24}-)|(?<=NRAK-)(?=[0-9A-Z]{20})|(?<=AGE-SECRET-KEY-)(?=1[0-9A-Z]{20}))"
+        rb"|(?=----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY)"
+        rb"|(?=(?:u ?|-user[ =])[\"'\\]{0,8}(?:[^\s:\"'\\]|\\[ub]){1,512}+:(?!//|\$))(?P<curl>))",
+        rb"\.(?=[\w\-]{16})(?:(?<=SG\.)(?=[\w\-]{16,}+\.[\w\-]{16})|(?<=ya29\.)|(?<=hvs\.)(?=[\w\-]{20}))",
+        rb"=(?=[\w%+/=~\-]{16})(?:(?<=" + _EDGE + rb"sig=)|(?<=Signature=))",
+    )
+)
+# Of these the first byte is so rare that `_find_each` looks for it.
+_RARE_FORMS = (
+    (
+        b"_",
+        re.compile(
+            rb"_(?=[\w+/\-]{10})(?:"
+            rb"(?:(?<=gh[pousr]_)|(?<=gsk_))(?=[0-9A-Za-z]{20})"
+            rb"|(?:(?<=[sr]k_live_)|(?<=[sr]k_test_))(?=[0-9A-Za-z]{10})"
+            rb"|(?:(?<=npm_)|(?<=hf_)|(?<=r8_)|(?<=ntn_)|(?<=lin_api_))(?=[0-9A-Za-z]{30})"
+            rb"|(?:(?<=github_pat_)|(?<=dckr_[op]at_))(?=[\w\-]{20})"
+            rb"|(?<=whsec_)(?=[0-9A-Za-z+/]{16})|(?<=z[wuq]t_)(?=[\w\-]{16})"
+            rb"|(?:(?<=do[opr]_v1_)|(?<=shp(?:at|ca|pa|ss)_))(?=[0-9A-Fa-f]{32})"
+            rb"|(?:(?<=glsa_)|(?<=lsv2_(?:pt|sk)_)|(?<=pcsk_)|(?<=figd_)|(?<=sntry[su]_))(?=[\w+/=\-]{32}))"
+        ),
+    ),
+    (b"A", re.compile(rb"A(?:[KS]IA[0-9A-Z]{16}|Iza[\w\-]{30}|TATT3[\w=\-]{32}|A(?<=[0-9]:AA)[\w\-]{32})")),
+    (b"K", re.compile(rb"K(?<=" + _EDGE + rb"SK)(?=[0-9a-f]{32})")),
+    # The run is taken with the match, so that it is not gone over again.
+    (b"J", re.compile(rb"J(?<=eyJ)[\w\-]*+(?:\.(?:eyJ[\w\-]*+\.|[\w\-]*+(?:\.[\w\-]++){3})(?P<sure>))?+")),
+    (b"\x84", re.compile(rb"\x84(?<=\xe2\x84)\xaa(?P<sure>)")),
+)
+_MOST_SIGNS = 1 / 500
+_URL = re.compile(
+    rb":(?:\\{0,16}/){2}(?:[^\s/?#:@\"'<>\\]|\\[ub]){0,1024}+"
+    rb":(?![0-9]{1,5}(?:\\{0,8}/|[?#]))(?:[^\s@\"'<>\\]|\\[ub]){0,1024}+@"
+)
+_LONGEST_URL = 2200
+
+# --- cards --------------------------------------------------------------------------------------------
+
+# Thirteen digits, or a first group with a second one after it; four more digits may belong to an escape. The decimals
+# of a fraction are passed over.
+_CARDS = re.compile(rb"0000(?=0{0,6}[ \-]000|0{9})(?<!00000)(?<!0\.0000)[0 \-]*+")
+_CARD_BEFORE, _CARD_AFTER = 8, 10
+
+# --- keys and flags -----------------------------------------------------------------------------------
+
+# Names under which a value stands are joined from words with anything between them: `pass word`. Those of one word
+# are found as names are.
+_STRING = rb"[^\"\\]*+(?:\\.[^\"\\]*+)*+"
+_KEYS = re.compile(rb",\"(?:(?![a-z0]*+\")(?P<key>" + _STRING + rb")\":|(?P<flag>-" + _STRING + rb")\",\"[^\"\-])")
+
+
+def find_suspicious(written: bytes) -> list[int]:
+    """Say where, in a run of JSON texts, something may stand that would be taken out."""
+    low = written.translate(_LOW)
+    found: list[int] = []
+    for pattern in _NAMES:
+        found += (match.start() for match in pattern.finditer(low) if _is_told(written, low, match))
+    for pattern in _FORMS:
+        for match in pattern.finditer(written):
+            if match.lastgroup != "curl" or b"curl" in _around(written, match.start()):
+                found.append(match.start())
+    for sign, pattern in _RARE_FORMS:
+        _find_each(sign, pattern, written, found)
+    _find_urls(written, found)
+    found += (match.start() for match in _CARDS.finditer(low) if _is_card(written, *match.span()))
+    for match in _KEYS.finditer(low):
+        at, end = match.span(match.lastgroup or 0)
+        if _says_secret(written[at:end]):
+            found.append(at)
+    found.sort()
+    return found
+
+
+def _find_each(sign: bytes, pattern: re.Pattern[bytes], written: bytes, found: list[int]) -> None:
+    """Add where the pattern matches; quick if the sign it begins with is rare, which `re` goes byte by byte for."""
+    left = int(len(written) * _MOST_SIGNS)
+    at = written.find(sign)
+    while at >= 0 and left:
+        match = pattern.match(written, at)
+        if match and (match.lastgroup or not pattern.groups):
+            found.append(at)
+        at = written.find(sign, match.end() if match else at + 1)
+        left -= 1
+    if at >= 0:
+        found += (m.start() for m in pattern.finditer(written, at) if m.lastgroup or not pattern.groups)
+
+
+def _around(written: bytes, at: int) -> bytes:
+    end = written.find(b"\n", at)
+    return written[written.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(written)]
+
+
+def _is_told(written: bytes, low: bytes, match: re.Match[bytes]) -> bool:
+    """Whether what the pattern of a name has found is to be told."""
+    if match.lastgroup == "pair":
+        basic = _BASIC_HERE.match(written, match.start() - 4)
+        return basic is not None and is_pair(basic["secret"].decode())
+    if match.lastgroup is not None:
+        return True
+    at = match.end()
+    tail = _TAIL_HERE.match(low, at)
+    end = tail.end() if tail else at
+    before = written[max(0, at - LONGEST_NAME - _LONGEST_STEM) : at]
+    start = at - len(before) + len(before.rstrip(_NAME_CHARACTERS))
+    if end - start >= LONGEST_NAME:
+        return True
+    if low.startswith(_NOT_ASCII, end):
+        return True
+    name = written[start:end].decode()
+    sign = written[end : end + 1]
+    if sign == b">" and written[start - 1 : start] not in {b"<", b":"}:
+        return False
+    if _NOTHING_HERE.match(written, end):
+        return False
+    names = _readings(written, start, name)
+    if not any(name.startswith("-") for name in names) and _WORD_HERE.match(low, end):
+        return False
+    if written[start - 1 : start] == b" " and sign != b'"':
+        return _says_secret_after(written, start, name)
+    return any(map(says_secret, names))
+
+
+def _readings(written: bytes, start: int, name: str) -> list[str]:
+    """Say what the name may be that begins here: its first letters may belong to an escape."""
+    is_escaped = written[start - 1 : start] == b"\\"
+    return [name, *(name[letters:] for letters in _ESCAPED)] if is_escaped else [name]
+
+
+def _says_secret_after(written: bytes, start: int, name: str) -> bool:
+    before = written[max(0, start - 1 - LONGEST_NAME) : start - 1]
+    first = len(before.rstrip(_NAME_CHARACTERS))
+    words = _readings(written, start - 1 - len(before) + first, before[first:].decode())
+    return any(says_secret(f"{word} {name}") for word in words) or (
+        says_secret(name) and not name.lower().endswith("token")
+    )
+
+
+def _find_urls(written: bytes, found: list[int]) -> None:
+    at = written.find(b"@")
+    while at >= 0:
+        begin = max(0, at - _LONGEST_URL)
+        begin = max(begin, written.rfind(b" ", begin, at), written.rfind(b"@", begin, at))
+        if written.find(b":", begin, at) >= 0 and (match := _URL.search(written, begin, at + 1)):
+            found.append(match.start())
+        at = written.find(b"@", at + 1)
+
+
+def _is_card(written: bytes, at: int, end: int) -> bool:
+    around = written[max(0, at - _CARD_BEFORE) : end + _CARD_AFTER]
+    places: list[Place] = []
+    # Of escapes these two could seem to be digits of a hexadecimal number.
+    find_cards(around.replace(b"\\b", b"  ").replace(b"\\f", b"  ").decode("latin-1"), places)
+    return bool(places)
+
+
+@functools.lru_cache(maxsize=4096)
+def _says_secret(key: bytes) -> bool:
+    name = json.loads(b'"' + key + b'"') if b"\\" in key else key.decode()
+    return says_secret(name[-LONGEST_NAME:])
