@@ -47,80 +47,64 @@ _VERB = (
     rb"(?:" + _BLANK + rb"?:)?" + _BLANK
 )
 # After a name and a space only what looks random is taken, or is in quotes and mixes letters with digits or signs.
-_PLAIN_WORD = (
-    rb"(?:[abd-gj-qvx-z]|t(?!o)|i(?!s)|s(?!et)|w(?!as)|h(?!as)|c(?!hanged)|r(?!eset)|u(?!pdated))[a-z]{0,14}+[ ,.;:)]"
+_PLAIN = (
+    *(rb"[abd-gj-qvx-z][a-z]{0,14}+[ ,.;:)]", rb"0[0.,:\-]{0,14}+ ", rb"\([a-z]", rb"\\\"[a-z]{1,20}+\\\""),
+    rb"[\xc3\xe3-\xee\xf0]",
+    *(
+        first + rb"[a-z]{0,14}+[ ,.;:)]"
+        for first in (
+            *(rb"t(?!o)", rb"i(?!s)", rb"s(?!et)", rb"w(?!as)", rb"h(?!as)"),
+            *(rb"c(?!hanged)", rb"r(?!eset)", rb"u(?!pdated)"),
+        )
+    ),
 )
 _WORD = (
     rb"(?!" + _VERB + rb"|[bfru]{1,2}[\\\"'`])(?:"
     rb"[a-z+/_\-]{1,80}+(?![a-z0+/=_\-])"
     rb"|[a-z0+/_\-]{1,15}+(?![a-z0+/=_\-])"
-    rb"|[(#@$&?;|~^]"
+    rb"|[(#@$&?;|~^,]"
     rb"|(?!\xe2\x80|\xe2\x84k|\xc2|\xef|\xc4\xb0)[\x80-\xff]"
-    rb"|\\\"[a-z ]{1,40}+\\\"|'[a-z ]{1,40}+'|\xe2\x80\x9c[a-z ]{1,40}+\xe2\x80\x9d)"
+    rb"|\\\"[a-z ]{1,40}+\\\"|'[a-z ]{1,40}+'|\xe2\x80\x9c[a-z ]{1,40}+\xe2\x80\x9d|\")"
 )
 # After a verb: what mixes letters with digits or signs, or is in quotes.
 _VERB_WORD = (
     rb"(?:is|was|to) (?!(?:changed|reset|set|updated)" + _BLANK + rb"to|[bfru]{1,2}[\\'])"
     rb"(?:[a-z(][a-z.,;:()/\-]*+(?:'[a-z]+)?+|0[0.,;:()/\-]*+)(?=[ \"]|\\[nr\"])"
 )
-_CLOSED = rb"[a-z0_.\-\"]| " + _VERB_WORD + rb"|" + _NO_SIGN
-_OPEN = rb" (?:\"|" + _VERB_WORD + rb")|,|\"(?!:)|(?:\\\\)++(?![\\\"'`])|" + _NO_SIGN
-_WITHIN = rb"(?!" + _TAIL + rb"(?:" + _OPEN + rb"|" + _CLOSE + rb"(?:" + _CLOSED + rb")))"
-_ALONE = (
-    rb"(?!"
-    + _TAIL
-    + rb"(?: (?:"
-    + _PLAIN_WORD
-    + rb"|,|"
-    + _WORD
-    + rb")|"
-    + _OPEN
-    + rb"|"
-    + _CLOSE
-    + rb"(?: "
-    + _WORD
-    + rb"|"
-    + _CLOSED
-    + rb")))"
+_REST = rb" (?:" + _WORD + rb"|" + _VERB_WORD + rb")|,|" + _NO_SIGN
+# The first of the two says the same as the second, quickly, of what comes most often.
+_MORE_THAN_MENTIONED = (
+    rb"(?![a-z]{0,9}+ (?:" + rb"|".join(_PLAIN) + rb"))"
+    rb"(?!" + _TAIL + rb"(?:" + _REST + rb"|\"(?!:)|(?:\\\\)++(?![\\\"'`])"
+    rb"|" + _CLOSE + rb"(?:[a-z0_.\-\"]|" + _REST + rb")))"
 )
-
-
-def _named(stem: bytes) -> bytes:
-    """Say what follows a stem that is more than mentioned; if it is not where its name begins, that may be a flag."""
-    return rb"(?:" + _ALONE + rb"|(?<=[a-z0_.\-]" + stem + rb")" + _WITHIN + rb")"
-
-
 _NAMES = tuple(
     re.compile(pattern)
     for pattern in (
-        rb"k(?:en(?<=token)"
-        + _named(rb"token")
-        + rb"|ey"
-        + _named(rb"key")
-        + rb"|ie(?<=cookie)"
-        + _named(rb"cookie")
-        + rb"|\.(?<=slack\.)com[\\/](?P<sure>))",
-        rb"p(?:ass" + _named(rb"pass") + rb"|w" + _named(rb"pw") + rb"|i(?<=dapi)(?=[a-f0]{32})(?P<sure>))",
-        rb"c(?:red"
-        + _named(rb"cred")
-        + rb"|ret(?<=secret)"
-        + _named(rb"secret")
-        + rb"|v"
-        + _named(rb"cv")
+        rb"k(?:(?:ey|en(?<=token)|ie(?<=cookie))" + _MORE_THAN_MENTIONED + rb"|\.(?<=slack\.)com[\\/](?P<sure>))",
+        rb"p(?:(?:ass|w)" + _MORE_THAN_MENTIONED + rb"|i(?<=dapi)(?=[a-f0]{32})(?P<sure>))",
+        rb"c(?:(?:red|ret(?<=secret)|v)"
+        + _MORE_THAN_MENTIONED
         + rb"|om(?:(?<=discord\.com)|(?<=discordapp\.com))(?=[\\/]{1,17}api[\\/]{1,17}webhooks[\\/])(?P<sure>)"
         + rb"| (?<=basic ) {0,7}(?:(?=[a-z0+/_\-]{6})(?P<pair>)|\\t(?P<tab>))|\\t(?<=basic\\t)(?P<blank>))",
-        rb"uth(?<=auth)" + _named(rb"auth"),
+        rb"uth(?<=auth)" + _MORE_THAN_MENTIONED,
         rb"bearer" + _BLANK + rb"{1,8}(?=[\w.~+/\-]{8})(?=[a-z._~+/\-]{0,19}0|[a-z._~+/\-]{20})(?P<sure>)",
     )
 )
+_STEMS = (b"pass", b"pw", b"secret", b"token", b"key", b"auth", b"cookie", b"cred", b"cv")
 _NAME_CHARACTERS = (ALPHANUMERIC + "_-.").encode()
 _TAIL_HERE = re.compile(_TAIL)
-_WORD_HERE = re.compile(rb"(?: ,|(?:" + _CLOSE + rb")?+ " + _WORD + rb"|" + _CLOSE + rb",)")
 _NOTHING_HERE = re.compile(rb"\":(?:null|true|false|\"\"|\[\]|\{\})")
 _BASIC_HERE = re.compile(rb"[Bb]asic {1,8}(?P<secret>[0-9A-Za-z+/\-_]{6,}={0,2})")
 _LONGEST_STEM = 6
 _NOT_ASCII = b"\xe2\x84k", b"\xc4\xb0"
 _ESCAPED = (1, 5)  # letters: `\n`, `\u001b`
+# A flag is a name that begins with a hyphen; of a name that is too long one may seem to.
+_FLAG = (
+    rb"(?:(?<![\w.\-]-)|(?<=\\[bfnrt]-)|(?<=\\u[0-9a-f]{4}-))"
+    rb"(?=[\w.\-]{3,300}+(?:" + _CLOSE + rb")?+[ ,])(?P<flag>)|(?=[\w.\-]{63})(?P<long>)"
+)
+_FLAG_HERE = re.compile(rb"[\w.\-]{1,300}")
 
 # --- forms --------------------------------------------------------------------------------------------
 
@@ -128,11 +112,16 @@ _EDGE = (
     rb"(?:(?<![0-9A-Za-z])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"
     rb"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m))"
 )
+_PAIR = rb"(?=[\"'\\]{0,8}(?:[^\s:\"'\\]|\\[ub]){1,512}+:(?!//|\$))(?P<curl>)"
 _MIXED = rb"(?=[A-Za-z0-9_]{24}|[\w\-]{0,40}[0-9A-Z])"
 _FORMS = tuple(
     re.compile(pattern)
     for pattern in (
-        rb"-(?:(?=[\w\-]{10})(?:"
+        rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|u ?"
+        + _PAIR
+        + rb"|-user[ =]"
+        + _PAIR.replace(b"curl", b"curl2")
+        + rb"|(?=[\w\-]{10})(?:"
         rb"(?<=" + _EDGE + rb"sk-)(?=" + _MIXED + rb"[\w\-]{20})"
         rb"|(?<=sk-)(?=(?:ant|proj|svcacct|or-v1)-" + _MIXED + rb"[\w\-]{20})"
         rb"|(?<=xox[a-z]-)|(?<=xapp-)"
@@ -141,8 +130,7 @@ _FORMS = tuple(
         rb"|(?:(?<=" + _EDGE + rb"xai-)|(?<=pplx-))(?=[0-9A-Za-z]{20})"
         rb"|(?:(?<=nvapi-)|(?<=tvly-)|(?<=GOCSPX-))(?=[\w\-]{20})"
         rb"|(?<=PMAK-)(?=[0-9a-f]{24}-)|(?<=NRAK-)(?=[0-9A-Z]{20})|(?<=AGE-SECRET-KEY-)(?=1[0-9A-Z]{20}))"
-        rb"|(?=----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY)"
-        rb"|(?=(?:u ?|-user[ =])[\"'\\]{0,8}(?:[^\s:\"'\\]|\\[ub]){1,512}+:(?!//|\$))(?P<curl>))",
+        rb"|" + _FLAG + rb")",
         rb"\.(?=[\w\-]{16})(?:(?<=SG\.)(?=[\w\-]{16,}+\.[\w\-]{16})|(?<=ya29\.)|(?<=hvs\.)(?=[\w\-]{20}))",
         rb"=(?=[\w%+/=~\-]{16})(?:(?<=" + _EDGE + rb"sig=)|(?<=Signature=))",
     )
@@ -163,7 +151,7 @@ _RARE_FORMS = (
         ),
     ),
     (b"A", re.compile(rb"A(?:[KS]IA[0-9A-Z]{16}|Iza[\w\-]{30}|TATT3[\w=\-]{32}|A(?<=[0-9]:AA)[\w\-]{32})")),
-    (b"K", re.compile(rb"K(?<=" + _EDGE + rb"SK)(?=[0-9a-f]{32})")),
+    (b"K", re.compile(rb"K(?=[0-9a-f]{32})(?<=" + _EDGE + rb"SK)")),
     # The run is taken with the match, so that it is not gone over again.
     (b"J", re.compile(rb"J(?<=eyJ)[\w\-]*+(?:\.(?:eyJ[\w\-]*+\.|[\w\-]*+(?:\.[\w\-]++){3})(?P<sure>))?+")),
     (b"\x84", re.compile(rb"\x84(?<=\xe2\x84)\xaa(?P<sure>)")),
@@ -179,7 +167,7 @@ _LONGEST_URL = 2200
 
 # Thirteen digits, or a first group with a second one after it; four more digits may belong to an escape. The decimals
 # of a fraction are passed over.
-_CARDS = re.compile(rb"0000(?=0{0,6}[ \-]000|0{9})(?<!00000)(?<!0\.0000)[0 \-]*+")
+_CARDS = re.compile(rb"0000(?=0{0,6}[ \-]000|0{9})(?=(?:[ \-]?0){9})(?<!00000)(?<!0\.0000)[0 \-]*+")
 _CARD_BEFORE, _CARD_AFTER = 8, 10
 
 # --- keys and flags -----------------------------------------------------------------------------------
@@ -187,7 +175,7 @@ _CARD_BEFORE, _CARD_AFTER = 8, 10
 # Names under which a value stands are joined from words with anything between them: `pass word`. Those of one word
 # are found as names are.
 _STRING = rb"[^\"\\]*+(?:\\.[^\"\\]*+)*+"
-_KEYS = re.compile(rb",\"(?:(?![a-z0]*+\")(?P<key>" + _STRING + rb")\":|(?P<flag>-" + _STRING + rb")\",\"[^\"\-])")
+_KEYS = re.compile(rb",\"(?![a-z0]*+\")(?:(?P<key>" + _STRING + rb")\":|(?P<flag>-" + _STRING + rb")\",\"[^\"\-])")
 
 
 def find_suspicious(written: bytes) -> list[int]:
@@ -198,7 +186,7 @@ def find_suspicious(written: bytes) -> list[int]:
         found += (match.start() for match in pattern.finditer(low) if _is_told(written, low, match))
     for pattern in _FORMS:
         for match in pattern.finditer(written):
-            if match.lastgroup != "curl" or b"curl" in _around(written, match.start()):
+            if match.lastgroup is None or _is_meant(written, match):
                 found.append(match.start())
     for sign, pattern in _RARE_FORMS:
         _find_each(sign, pattern, written, found)
@@ -224,6 +212,21 @@ def _find_each(sign: bytes, pattern: re.Pattern[bytes], written: bytes, found: l
         left -= 1
     if at >= 0:
         found += (m.start() for m in pattern.finditer(written, at) if m.lastgroup or not pattern.groups)
+
+
+def _is_meant(written: bytes, match: re.Match[bytes]) -> bool:
+    """Whether what begins with a hyphen is what it seems to be."""
+    at = match.start()
+    if match.lastgroup in {"curl", "curl2"} and b"curl" in _around(written, at):
+        return True
+    name = _FLAG_HERE.match(written, at)
+    if name is None:
+        return False
+    if match.lastgroup == "long" or len(name[0]) > LONGEST_NAME:
+        return any(stem in name[0].lower() for stem in _STEMS)
+    if written[at - 1 : at] == b" ":
+        return _says_secret_after(written, at, name[0].decode())
+    return says_secret(name[0].decode())
 
 
 def _around(written: bytes, at: int) -> bytes:
@@ -253,12 +256,9 @@ def _is_told(written: bytes, low: bytes, match: re.Match[bytes]) -> bool:
         return False
     if _NOTHING_HERE.match(written, end):
         return False
-    names = _readings(written, start, name)
-    if not any(name.startswith("-") for name in names) and _WORD_HERE.match(low, end):
-        return False
     if written[start - 1 : start] == b" " and sign != b'"':
         return _says_secret_after(written, start, name)
-    return any(map(says_secret, names))
+    return any(map(says_secret, _readings(written, start, name)))
 
 
 def _readings(written: bytes, start: int, name: str) -> list[str]:
