@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from otel_agent_events.scrub.found import Place
 
 # Letters are made small, digits become 0, so that a number is found by `0000`, and each bracket that opens becomes a
-# comma, so that what begins in an object or a list is found by `,"`. The last byte of the KELVIN SIGN becomes what the
-# sign does.
-_LOW = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ123456789[{\xaa", b"abcdefghijklmnopqrstuvwxyz000000000,,k")
+# comma, so that what begins in an object or a list is found by `,"`.
+_LOW = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ123456789[{", b"abcdefghijklmnopqrstuvwxyz000000000,,")
 
 # --- names --------------------------------------------------------------------------------------------
 
@@ -40,8 +39,8 @@ _TAIL = rb"[a-z0_.\-]{0,80}+"
 _BLANK = rb"(?: |\\t)"
 _CLOSE = rb"(?:\\\\)*+(?:\\\"|['`])"
 # What cannot go on a name, nor stand between it and its value; of letters that are not ASCII: all but the wide colon
-# and those that become ASCII.
-_NO_SIGN = rb"[;?)(/+&#@$^~}|<]|!(?!=)|\\[nrbfu]|(?!\xef\xbc\x9a|\xe2\x84k|\xc4\xb0)[\x80-\xff]"
+# and U+0130.
+_NO_SIGN = rb"[;?)(/+&#@$^~}|<]|!(?!=)|\\[nrbfu]|(?!\xef\xbc\x9a|\xc4\xb0)[\x80-\xff]"
 _VERB = (
     rb"(?:(?:(?:is|was|has been)" + _BLANK + rb")?(?:changed|reset|set|updated)" + _BLANK + rb"to|is|was|to)"
     rb"(?:" + _BLANK + rb"?:)?" + _BLANK
@@ -63,7 +62,7 @@ _WORD = (
     rb"[a-z+/_\-]{1,80}+(?![a-z0+/=_\-])"
     rb"|[a-z0+/_\-]{1,15}+(?![a-z0+/=_\-])"
     rb"|[(#@$&?;|~^,]"
-    rb"|(?!\xe2\x80|\xe2\x84k|\xc2|\xef|\xc4\xb0)[\x80-\xff]"
+    rb"|(?!\xe2\x80|\xc2|\xef|\xc4\xb0)[\x80-\xff]"
     rb"|\\\"[a-z ]{1,40}+\\\"|'[a-z ]{1,40}+'|\xe2\x80\x9c[a-z ]{1,40}+\xe2\x80\x9d|\")"
 )
 # After a verb: what mixes letters with digits or signs, or is in quotes.
@@ -93,16 +92,17 @@ _NAMES = tuple(
 )
 _STEMS = (b"pass", b"pw", b"secret", b"token", b"key", b"auth", b"cookie", b"cred", b"cv")
 _NAME_CHARACTERS = (ALPHANUMERIC + "_-.").encode()
-_TAIL_HERE = re.compile(_TAIL)
+_TAIL_HERE = re.compile(rb"[a-z0_.\-]{0,210}+")
+_NAMED_TAIL = re.compile(rb"[a-z0_\-]{0,40}+(?:\.[a-z0_\-]{1,40}+){0,4}+")
 _NOTHING_HERE = re.compile(rb"\":(?:null|true|false|\"\"|\[\]|\{\})")
 _BASIC_HERE = re.compile(rb"[Bb]asic {1,8}(?P<secret>[0-9A-Za-z+/\-_]{6,}={0,2})")
-_LONGEST_STEM = 6
-_NOT_ASCII = b"\xe2\x84k", b"\xc4\xb0"
+_STEM_LENGTHS = range(2, 7)
+_DOTTED = "\u0130".encode()
 _ESCAPED = (1, 5)  # letters: `\n`, `\u001b`
-# A flag is a name that begins with a hyphen; of a name that is too long one may seem to.
+# A flag is a name that begins with a hyphen; where a name is cut off one may seem to.
 _FLAG = (
     rb"(?:(?<![\w.\-]-)|(?<=\\[bfnrt]-)|(?<=\\u[0-9a-f]{4}-))"
-    rb"(?=[\w.\-]{3,300}+(?:" + _CLOSE + rb")?+[ ,])(?P<flag>)|(?=[\w.\-]{63})(?P<long>)"
+    rb"(?=[\w.\-]{3,300}+(?:" + _CLOSE + rb")?+[ ,])(?P<flag>)|(?=[\w.\-]{63})(?P<cut>)"
 )
 _FLAG_HERE = re.compile(rb"[\w.\-]{1,300}")
 
@@ -112,35 +112,38 @@ _EDGE = (
     rb"(?:(?<![0-9A-Za-z])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"
     rb"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m))"
 )
-_PAIR = rb"(?=[\"'\\]{0,8}(?:[^\s:\"'\\]|\\[ub]){1,512}+:(?!//|\$))(?P<curl>)"
+_PAIR = rb"(?=[\"'\\]{0,8}(?:[^\s:\"'\\]|\\[ub]){1,800}+:(?!//|\$))(?P<curl>)"
 _MIXED = rb"(?=[A-Za-z0-9_]{24}|[\w\-]{0,40}[0-9A-Z])"
+_HYPHENED = re.compile(
+    rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|u ?"
+    + _PAIR
+    + rb"|-user[ =]"
+    + _PAIR.replace(b"<curl>", b"<user>")
+    + rb"|(?=[\w\-]{10})(?:"
+    rb"(?<=" + _EDGE + rb"sk-)(?=" + _MIXED + rb"[\w\-]{20})"
+    rb"|(?<=sk-)(?=(?:ant|proj|svcacct|or-v1)-" + _MIXED + rb"[\w\-]{20})"
+    rb"|(?<=xox[a-z]-)|(?<=xapp-)"
+    rb"|(?:(?<=gl(?:pat|ptt|cbt)-)|(?<=gl[dr]t-)|(?<=tskey-))(?=[\w\-]{16})"
+    rb"|(?<=pypi-)(?=" + _MIXED + rb"[\w\-]{32})"
+    rb"|(?:(?<=" + _EDGE + rb"xai-)|(?<=pplx-))(?=[0-9A-Za-z]{20})"
+    rb"|(?:(?<=nvapi-)|(?<=tvly-)|(?<=GOCSPX-))(?=[\w\-]{20})"
+    rb"|(?<=PMAK-)(?=[0-9a-f]{24}-)|(?<=NRAK-)(?=[0-9A-Z]{20})|(?<=AGE-SECRET-KEY-)(?=1[0-9A-Z]{20}))"
+    rb"|" + _FLAG + rb")"
+)
 _FORMS = tuple(
     re.compile(pattern)
     for pattern in (
-        rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|u ?"
-        + _PAIR
-        + rb"|-user[ =]"
-        + _PAIR.replace(b"curl", b"curl2")
-        + rb"|(?=[\w\-]{10})(?:"
-        rb"(?<=" + _EDGE + rb"sk-)(?=" + _MIXED + rb"[\w\-]{20})"
-        rb"|(?<=sk-)(?=(?:ant|proj|svcacct|or-v1)-" + _MIXED + rb"[\w\-]{20})"
-        rb"|(?<=xox[a-z]-)|(?<=xapp-)"
-        rb"|(?:(?<=gl(?:pat|ptt|cbt)-)|(?<=gl[dr]t-)|(?<=tskey-))(?=[\w\-]{16})"
-        rb"|(?<=pypi-)(?=" + _MIXED + rb"[\w\-]{32})"
-        rb"|(?:(?<=" + _EDGE + rb"xai-)|(?<=pplx-))(?=[0-9A-Za-z]{20})"
-        rb"|(?:(?<=nvapi-)|(?<=tvly-)|(?<=GOCSPX-))(?=[\w\-]{20})"
-        rb"|(?<=PMAK-)(?=[0-9a-f]{24}-)|(?<=NRAK-)(?=[0-9A-Z]{20})|(?<=AGE-SECRET-KEY-)(?=1[0-9A-Z]{20}))"
-        rb"|" + _FLAG + rb")",
         rb"\.(?=[\w\-]{16})(?:(?<=SG\.)(?=[\w\-]{16,}+\.[\w\-]{16})|(?<=ya29\.)|(?<=hvs\.)(?=[\w\-]{20}))",
         rb"=(?=[\w%+/=~\-]{16})(?:(?<=" + _EDGE + rb"sig=)|(?<=Signature=))",
     )
 )
-# Of these the first byte is so rare that `_find_each` looks for it.
+# Of these the first byte is so rare that `_find_each` looks for it; with what must stand before it.
 _RARE_FORMS = (
     (
         b"_",
+        b"",
         re.compile(
-            rb"_(?=[\w+/\-]{10})(?:"
+            rb"_(?=[\w+/=\-]{10})(?:"
             rb"(?:(?<=gh[pousr]_)|(?<=gsk_))(?=[0-9A-Za-z]{20})"
             rb"|(?:(?<=[sr]k_live_)|(?<=[sr]k_test_))(?=[0-9A-Za-z]{10})"
             rb"|(?:(?<=npm_)|(?<=hf_)|(?<=r8_)|(?<=ntn_)|(?<=lin_api_))(?=[0-9A-Za-z]{30})"
@@ -150,18 +153,18 @@ _RARE_FORMS = (
             rb"|(?:(?<=glsa_)|(?<=lsv2_(?:pt|sk)_)|(?<=pcsk_)|(?<=figd_)|(?<=sntry[su]_))(?=[\w+/=\-]{32}))"
         ),
     ),
-    (b"A", re.compile(rb"A(?:[KS]IA[0-9A-Z]{16}|Iza[\w\-]{30}|TATT3[\w=\-]{32}|A(?<=[0-9]:AA)[\w\-]{32})")),
-    (b"K", re.compile(rb"K(?=[0-9a-f]{32})(?<=" + _EDGE + rb"SK)")),
+    (b"A", b"", re.compile(rb"A(?:[KS]IA[0-9A-Z]{16}|Iza[\w\-]{30}|TATT3[\w=\-]{32}|A(?<=[0-9]:AA)[\w\-]{32})")),
+    (b"K", b"S", re.compile(rb"K(?=[0-9a-f]{32})(?<=" + _EDGE + rb"SK)")),
     # The run is taken with the match, so that it is not gone over again.
-    (b"J", re.compile(rb"J(?<=eyJ)[\w\-]*+(?:\.(?:eyJ[\w\-]*+\.|[\w\-]*+(?:\.[\w\-]++){3})(?P<sure>))?+")),
-    (b"\x84", re.compile(rb"\x84(?<=\xe2\x84)\xaa(?P<sure>)")),
+    (b"J", b"y", re.compile(rb"J(?<=eyJ)[\w\-]*+(?:\.(?:eyJ[\w\-]*+\.|[\w\-]*+(?:\.[\w\-]++){3})(?P<sure>))?+")),
+    (b"\x84", b"\xe2", re.compile(rb"\x84(?<=\xe2\x84)\xaa")),
 )
 _MOST_SIGNS = 1 / 500
 _URL = re.compile(
-    rb":(?:\\{0,16}/){2}(?:[^\s/?#:@\"'<>\\]|\\[ub]){0,1024}+"
-    rb":(?![0-9]{1,5}(?:\\{0,8}/|[?#]))(?:[^\s@\"'<>\\]|\\[ub]){0,1024}+@"
+    rb":(?:\\{0,16}/){2}(?:[^\s/?#:@\"'<>\\]|\\[ub]){0,1600}+"
+    rb":(?![0-9]{1,5}(?:\\{0,8}/|[?#]))(?:[^\s@\"'<>\\]|\\[ub]){0,1600}+@"
 )
-_LONGEST_URL = 2200
+_LONGEST_URL = 3300
 
 # --- cards --------------------------------------------------------------------------------------------
 
@@ -175,7 +178,7 @@ _CARD_BEFORE, _CARD_AFTER = 8, 10
 # Names under which a value stands are joined from words with anything between them: `pass word`. Those of one word
 # are found as names are.
 _STRING = rb"[^\"\\]*+(?:\\.[^\"\\]*+)*+"
-_KEYS = re.compile(rb",\"(?![a-z0]*+\")(?:(?P<key>" + _STRING + rb")\":|(?P<flag>-" + _STRING + rb")\",\"[^\"\-])")
+_KEYS = re.compile(rb",\"(?![a-z0]*+\")(?=(?P<key>" + _STRING + rb")\":|(?P<flag>-" + _STRING + rb")\",\"[^\"\-])")
 
 
 def find_suspicious(written: bytes) -> list[int]:
@@ -184,12 +187,11 @@ def find_suspicious(written: bytes) -> list[int]:
     found: list[int] = []
     for pattern in _NAMES:
         found += (match.start() for match in pattern.finditer(low) if _is_told(written, low, match))
+    _find_hyphened(written, low, found)
     for pattern in _FORMS:
-        for match in pattern.finditer(written):
-            if match.lastgroup is None or _is_meant(written, match):
-                found.append(match.start())
-    for sign, pattern in _RARE_FORMS:
-        _find_each(sign, pattern, written, found)
+        found += (match.start() for match in pattern.finditer(written))
+    for sign, before, pattern in _RARE_FORMS:
+        _find_each(sign, before, pattern, written, found)
     _find_urls(written, found)
     found += (match.start() for match in _CARDS.finditer(low) if _is_card(written, *match.span()))
     for match in _KEYS.finditer(low):
@@ -200,38 +202,42 @@ def find_suspicious(written: bytes) -> list[int]:
     return found
 
 
-def _find_each(sign: bytes, pattern: re.Pattern[bytes], written: bytes, found: list[int]) -> None:
+def _find_each(sign: bytes, before: bytes, pattern: re.Pattern[bytes], written: bytes, found: list[int]) -> None:
     """Add where the pattern matches; quick if the sign it begins with is rare, which `re` goes byte by byte for."""
     left = int(len(written) * _MOST_SIGNS)
     at = written.find(sign)
     while at >= 0 and left:
-        match = pattern.match(written, at)
+        match = pattern.match(written, at) if not before or written[at - 1 : at] == before else None
         if match and (match.lastgroup or not pattern.groups):
             found.append(at)
         at = written.find(sign, match.end() if match else at + 1)
         left -= 1
     if at >= 0:
-        found += (m.start() for m in pattern.finditer(written, at) if m.lastgroup or not pattern.groups)
+        found += (match.start() for match in pattern.finditer(written, at) if match.lastgroup or not pattern.groups)
 
 
-def _is_meant(written: bytes, match: re.Match[bytes]) -> bool:
-    """Whether what begins with a hyphen is what it seems to be."""
-    at = match.start()
-    if match.lastgroup in {"curl", "curl2"} and b"curl" in _around(written, at):
-        return True
+def _find_hyphened(written: bytes, low: bytes, found: list[int]) -> None:
+    end, has_curl = 0, False
+    for match in _HYPHENED.finditer(written):
+        at, kind = match.start(), match.lastgroup
+        if kind in {"curl", "user"} and at >= end:
+            # The text it stands in is looked at once.
+            begin, end = written.rfind(b"\n", 0, at) + 1, written.find(b"\n", at)
+            end = end if end >= 0 else len(written)
+            has_curl = written.find(b"curl", begin, end) >= 0
+        if kind is None or (has_curl and kind in {"curl", "user"}) or _is_flag(written, low, at, kind):
+            found.append(at)
+
+
+def _is_flag(written: bytes, low: bytes, at: int, kind: str | None) -> bool:
+    if kind == "cut":
+        return low.startswith(_STEMS, at + LONGEST_NAME)
     name = _FLAG_HERE.match(written, at)
     if name is None:
         return False
-    if match.lastgroup == "long" or len(name[0]) > LONGEST_NAME:
-        return any(stem in name[0].lower() for stem in _STEMS)
     if written[at - 1 : at] == b" ":
         return _says_secret_after(written, at, name[0].decode())
     return says_secret(name[0].decode())
-
-
-def _around(written: bytes, at: int) -> bytes:
-    end = written.find(b"\n", at)
-    return written[written.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(written)]
 
 
 def _is_told(written: bytes, low: bytes, match: re.Match[bytes]) -> bool:
@@ -242,23 +248,33 @@ def _is_told(written: bytes, low: bytes, match: re.Match[bytes]) -> bool:
     if match.lastgroup is not None:
         return True
     at = match.end()
-    tail = _TAIL_HERE.match(low, at)
-    end = tail.end() if tail else at
-    before = written[max(0, at - LONGEST_NAME - _LONGEST_STEM) : at]
+    end = _end(_TAIL_HERE, low, at)
+    is_key = written.startswith(b'":', end)
+    if not is_key and _end(_NAMED_TAIL, low, at) < end:
+        return False
+    if low.startswith(_DOTTED, end):
+        return True
+    if is_key and _NOTHING_HERE.match(written, end):
+        return False
+    before = written[max(0, at - LONGEST_NAME - _STEM_LENGTHS[-1]) : at]
     start = at - len(before) + len(before.rstrip(_NAME_CHARACTERS))
-    if end - start >= LONGEST_NAME:
-        return True
-    if low.startswith(_NOT_ASCII, end):
-        return True
+    sign, around = written[end : end + 1], written[start - 1 : start]
+    if sign == b">" and around not in {b"<", b":"}:
+        return False
     name = written[start:end].decode()
-    sign = written[end : end + 1]
-    if sign == b">" and written[start - 1 : start] not in {b"<", b":"}:
-        return False
-    if _NOTHING_HERE.match(written, end):
-        return False
-    if written[start - 1 : start] == b" " and sign != b'"':
+    if around == b" " and not is_key:
         return _says_secret_after(written, start, name)
-    return any(map(says_secret, _readings(written, start, name)))
+    names = _readings(written, start, name)
+    if len(name) >= LONGEST_NAME:
+        # Of a long name only the end is read, and of the name of a value only the end of all of it.
+        names += (written[max(start, at - length - LONGEST_NAME) : end].decode() for length in _STEM_LENGTHS)
+        names.append(name[-LONGEST_NAME:])
+    return any(map(says_secret, names))
+
+
+def _end(pattern: re.Pattern[bytes], low: bytes, at: int) -> int:
+    match = pattern.match(low, at)
+    return match.end() if match else at
 
 
 def _readings(written: bytes, start: int, name: str) -> list[str]:
@@ -294,7 +310,11 @@ def _is_card(written: bytes, at: int, end: int) -> bool:
     return bool(places)
 
 
-@functools.lru_cache(maxsize=4096)
 def _says_secret(key: bytes) -> bool:
+    return _says_secret_again(key) if len(key) <= LONGEST_NAME else _says_secret_again.__wrapped__(key)
+
+
+@functools.lru_cache(maxsize=4096)
+def _says_secret_again(key: bytes) -> bool:
     name = json.loads(b'"' + key + b'"') if b"\\" in key else key.decode()
     return says_secret(name[-LONGEST_NAME:])
