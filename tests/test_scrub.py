@@ -618,18 +618,3 @@ def test_a_callable_that_leaves_a_text_alone_gives_back_the_same_object() -> Non
 def test_a_pattern_that_does_not_compile_is_named(pattern: str) -> None:
     with pytest.raises(UsageError, match=re.escape(repr(pattern))):
         Scrubber(["fine", pattern])
-
-
-class Shout:
-    def __call__(self, text: str) -> str:
-        return text.upper()
-
-
-def test_the_fingerprint_is_that_of_the_patterns_and_the_callable() -> None:
-    assert Scrubber().fingerprint == ""
-    # printf '["CUST-\\\\d+","\\u00e9"]' | sha256sum
-    assert Scrubber([r"CUST-\d+", "é"]).fingerprint == "9339e5f05d6d2d06"
-    assert Scrubber(["a"]).fingerprint != Scrubber(["a"], Shout()).fingerprint
-    # printf '["a","tests.test_scrub:Shout"]' | sha256sum
-    assert Scrubber(["a"], Shout()).fingerprint == Scrubber(["a"], Shout()).fingerprint
-    assert Scrubber(also=json.dumps).fingerprint == "6c20b51f181271e1"

@@ -25,7 +25,6 @@ in proportion to the text, whatever it is made of.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
 from itertools import pairwise
@@ -33,9 +32,10 @@ from typing import TYPE_CHECKING
 
 from otel_agent_events.errors import UsageError
 from otel_agent_events.scrub.cards import LARGEST_CARD, SMALLEST_CARD, find_cards
+from otel_agent_events.scrub.fingerprint import fingerprint
 from otel_agent_events.scrub.forms import find_forms
 from otel_agent_events.scrub.found import LONGEST_NAME, SCRUBBED, Place, find
-from otel_agent_events.scrub.glance import find_suspicious
+from otel_agent_events.scrub.glance import find_suspicious, may_hold
 from otel_agent_events.scrub.named import find_named
 from otel_agent_events.scrub.names import says_secret
 
@@ -56,6 +56,10 @@ _SHORTEST = 5
 """A shorter text has no room for a name and a secret."""
 
 
+_LONG = 120
+"""To ask first whether there may be a name or a number takes too long for a shorter text."""
+
+
 class Scrubber:
     """Takes out the secrets that we know of, and those that a user describes.
 
@@ -68,7 +72,8 @@ class Scrubber:
         also: is given every text last of all, and its answer goes out. The same text must get the same answer.
 
     Attributes:
-        fingerprint: tells scrubbers with other patterns or another callable apart; empty when there are none.
+        fingerprint: tells scrubbers with other patterns or another callable apart, on any machine; empty when there are
+            none. See `fingerprint.py` for what counts of a callable.
 
     Raises:
         UsageError: a pattern does not compile.
@@ -77,7 +82,7 @@ class Scrubber:
     def __init__(self, patterns: Sequence[str] = (), also: Callable[[str], str] | None = None) -> None:
         self._patterns = tuple(_compiled(pattern) for pattern in patterns)
         self._also = also
-        self.fingerprint = _fingerprint(patterns, also)
+        self.fingerprint = fingerprint(patterns, also)
         # The same few keys come with every record.
         self._remembered = functools.lru_cache(maxsize=4096)(self.text)
 
@@ -158,8 +163,11 @@ class Scrubber:
         found = self._asked_for(text)
         if len(text) >= _SHORTEST:
             find_forms(text, found)
-            find_named(text, found)
-            find_cards(text, found)
+            named, card = may_hold(text) if len(text) >= _LONG else (True, True)
+            if named:
+                find_named(text, found)
+            if card:
+                find_cards(text, found)
         if not found:
             return text
         scrubbed = _replaced(text, found)
@@ -200,16 +208,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(f"The scrubbing pattern {pattern!r} is not a regular expression: {error}.") from error
-
-
-def _fingerprint(patterns: Sequence[str], also: Callable[[str], str] | None) -> str:
-    names = list(patterns)
-    if also is not None:
-        # An object that can be called is named by its class; of a method of a built-in type only the name is its own.
-        module = getattr(also, "__module__", None) or type(also).__module__
-        names.append(f"{module}:{getattr(also, '__qualname__', type(also).__qualname__)}")
-    written = json.dumps(names, separators=(",", ":"))
-    return hashlib.sha256(written.encode()).hexdigest()[:16] if names else ""
 
 
 # --- values -------------------------------------------------------------------------------------------

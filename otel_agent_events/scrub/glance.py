@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING
 
 from otel_agent_events.scrub.cards import find_cards
@@ -90,6 +91,7 @@ _NAMES = tuple(
         rb"bearer" + _BLANK + rb"{1,8}(?=[\w.~+/\-]{8})(?=[a-z._~+/\-]{0,19}0|[a-z._~+/\-]{20})(?P<sure>)",
     )
 )
+_STEMMED = _NAMES[:-1]
 _STEMS = (b"pass", b"pw", b"secret", b"token", b"key", b"auth", b"cookie", b"cred", b"cv")
 _NAME_CHARACTERS = (ALPHANUMERIC + "_-.").encode()
 _TAIL_HERE = re.compile(rb"[a-z0_.\-]{0,210}+")
@@ -97,12 +99,12 @@ _NAMED_TAIL = re.compile(rb"[a-z0_\-]{0,40}+(?:\.[a-z0_\-]{1,40}+){0,4}+")
 _NOTHING_HERE = re.compile(rb"\":(?:null|true|false|\"\"|\[\]|\{\})")
 _BASIC_HERE = re.compile(rb"[Bb]asic {1,8}(?P<secret>[0-9A-Za-z+/\-_]{6,}={0,2})")
 _STEM_LENGTHS = range(2, 7)
-_DOTTED = "\u0130".encode()
+_DOTTED, _KELVIN = "\u0130".encode(), "\u212a".encode()
 _ESCAPED = (1, 5)  # letters: `\n`, `\u001b`
 # A flag is a name that begins with a hyphen; where a name is cut off one may seem to.
 _FLAG = (
     rb"(?:(?<![\w.\-]-)|(?<=\\[bfnrt]-)|(?<=\\u[0-9a-f]{4}-))"
-    rb"(?=[\w.\-]{3,300}+(?:" + _CLOSE + rb")?+[ ,])(?P<flag>)|(?=[\w.\-]{63})(?P<cut>)"
+    rb"(?=[\w.\-]{2,300}+(?:" + _CLOSE + rb")?+[ ,])(?P<flag>)|(?=[\w.\-]{63})(?P<cut>)"
 )
 _FLAG_HERE = re.compile(rb"[\w.\-]{1,300}")
 
@@ -112,7 +114,7 @@ _EDGE = (
     rb"(?:(?<![0-9A-Za-z])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"
     rb"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m))"
 )
-_PAIR = rb"(?=[\"'\\]{0,8}(?:[^\s:\"'\\]|\\[ub]){1,800}+:(?!//|\$))(?P<curl>)"
+_PAIR = rb"(?=[\"'\\]{0,8}[^\s:\"']{1,800}+:(?!//|\$))(?P<curl>)"
 _MIXED = rb"(?=[A-Za-z0-9_]{24}|[\w\-]{0,40}[0-9A-Z])"
 _HYPHENED = re.compile(
     rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|u ?"
@@ -161,8 +163,8 @@ _RARE_FORMS = (
 )
 _MOST_SIGNS = 1 / 500
 _URL = re.compile(
-    rb":(?:\\{0,16}/){2}(?:[^\s/?#:@\"'<>\\]|\\[ub]){0,1600}+"
-    rb":(?![0-9]{1,5}(?:\\{0,8}/|[?#]))(?:[^\s@\"'<>\\]|\\[ub]){0,1600}+@"
+    rb":(?:\\{0,16}/){2}[^\s/?#:@\"'<>\\]*+(?:\\[ub][^\s/?#:@\"'<>\\]*+)*+"
+    rb":(?![0-9]{1,5}(?:\\{0,8}/|[?#]))[^\s@\"'<>\\]*+(?:\\[ub][^\s@\"'<>\\]*+)*+@"
 )
 _LONGEST_URL = 3300
 
@@ -200,6 +202,16 @@ def find_suspicious(written: bytes) -> list[int]:
             found.append(at)
     found.sort()
     return found
+
+
+def may_hold(text: str) -> tuple[bool, bool]:
+    """Whether a text may hold a secret under its name, and whether it may hold the number of a card."""
+    written = encode_basestring(text).encode("utf-8", "surrogatepass")
+    low = written.translate(_LOW)
+    hyphened: list[int] = []
+    _find_hyphened(written, low, hyphened)
+    named = hyphened or any(_is_told(written, low, match) for pattern in _STEMMED for match in pattern.finditer(low))
+    return bool(named) or _KELVIN in written, _CARDS.search(low) is not None
 
 
 def _find_each(sign: bytes, before: bytes, pattern: re.Pattern[bytes], written: bytes, found: list[int]) -> None:
