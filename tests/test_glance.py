@@ -241,6 +241,8 @@ def test_a_value_that_is_not_suspicious_is_the_same_object(value: JSON) -> None:
 @example("curl -u \x1b12345678:AA")
 @example("a://\x1b:b@c")
 @example("--user curl\x00sk-:=x")
+@example("\x00." + SECRETS["Mastercard"])
+@example("xoxb-us" + "aB3dE6gH9jK2mN5p" + "r:")
 @example("&.--sk-" + "aB3d" * 11)
 @example("\\u0041" + "4111 1111 1111 1111")
 def test_a_text_that_is_not_suspicious_is_the_same_object(text: str) -> None:

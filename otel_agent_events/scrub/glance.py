@@ -72,8 +72,8 @@ _VERB_WORD = (
     rb"(?:[a-z(][a-z.,;:()/\-]*+(?:'[a-z]+)?+|0[0.,;:()/\-]*+)(?=[ \"]|\\[nr\"])"
 )
 _REST = rb" (?:" + _WORD + rb"|" + _VERB_WORD + rb")|,|" + _NO_SIGN
-# The first of the two says the same as the second, quickly, of what comes most often.
-_MORE_THAN_MENTIONED = (
+# More than mentioned. The first of the two says the same as the second, quickly, of what comes most often.
+_MORE = (
     rb"(?![a-z]{0,9}+ (?:" + rb"|".join(_PLAIN) + rb"))"
     rb"(?!" + _TAIL + rb"(?:" + _REST + rb"|\"(?!:)|(?:\\\\)++(?![\\\"'`])"
     rb"|" + _CLOSE + rb"(?:[a-z0_.\-\"]|" + _REST + rb")))"
@@ -81,13 +81,12 @@ _MORE_THAN_MENTIONED = (
 _NAMES = tuple(
     re.compile(pattern)
     for pattern in (
-        rb"k(?:(?:ey|en(?<=token)|ie(?<=cookie))" + _MORE_THAN_MENTIONED + rb"|\.(?<=slack\.)com[\\/](?P<sure>))",
-        rb"p(?:(?:ass|w)" + _MORE_THAN_MENTIONED + rb"|i(?<=dapi)(?=[a-f0]{32})(?P<sure>))",
-        rb"c(?:(?:red|ret(?<=secret)|v)"
-        + _MORE_THAN_MENTIONED
-        + rb"|om(?:(?<=discord\.com)|(?<=discordapp\.com))(?=[\\/]{1,17}api[\\/]{1,17}webhooks[\\/])(?P<sure>)"
-        + rb"| (?<=basic ) {0,7}(?:(?=[a-z0+/_\-]{6})(?P<pair>)|\\t(?P<tab>))|\\t(?<=basic\\t)(?P<blank>))",
-        rb"uth(?<=auth)" + _MORE_THAN_MENTIONED,
+        rb"k(?:e(?:y|n(?<=token))" + _MORE + rb"|ie(?<=cookie)" + _MORE + rb"|\.(?<=slack\.)com[\\/](?P<slack>)"
+        rb"|s[\\/](?:(?<=/api/webhooks.)|(?<=\\/webhooks.))(?P<discord>))",
+        rb"p(?:ass" + _MORE + rb"|w" + _MORE + rb"|i(?=[a-f0]{32})(?<=dapi)(?P<sure>))",
+        rb"c(?:re(?:d|t(?<=secret))" + _MORE + rb"|v" + _MORE + rb"|\\t(?<=basic\\t)(?P<tab>)"
+        rb"| (?<=basic ) {0,7}(?:(?=[a-z0+/_\-]{6})(?P<pair>)|\\t(?P<blank>)))",
+        rb"uth(?<=auth)" + _MORE,
         rb"bearer" + _BLANK + rb"{1,8}(?=[\w.~+/\-]{8})(?=[a-z._~+/\-]{0,19}0|[a-z._~+/\-]{20})(?P<sure>)",
     )
 )
@@ -102,10 +101,7 @@ _STEM_LENGTHS = range(2, 7)
 _DOTTED, _KELVIN = "\u0130".encode(), "\u212a".encode()
 _ESCAPED = (1, 5)  # letters: `\n`, `\u001b`
 # A flag is a name that begins with a hyphen; where a name is cut off one may seem to.
-_FLAG = (
-    rb"(?:(?<![\w.\-]-)|(?<=\\[bfnrt]-)|(?<=\\u[0-9a-f]{4}-))"
-    rb"(?=[\w.\-]{2,300}+(?:" + _CLOSE + rb")?+[ ,])(?P<flag>)|(?=[\w.\-]{63})(?P<cut>)"
-)
+_FLAG = rb"(?:(?<![\w.\-]-)|(?<=\\[bfnrt]-)|(?<=\\u[0-9a-f]{4}-))(?=[\w.\-]{2,300}+(?:" + _CLOSE + rb")?+[ ,])"
 _FLAG_HERE = re.compile(rb"[\w.\-]{1,300}")
 
 # --- forms --------------------------------------------------------------------------------------------
@@ -114,14 +110,10 @@ _EDGE = (
     rb"(?:(?<![0-9A-Za-z])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"
     rb"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m))"
 )
-_PAIR = rb"(?=[\"'\\]{0,8}[^\s:\"']{1,800}+:(?!//|\$))(?P<curl>)"
 _MIXED = rb"(?=[A-Za-z0-9_]{24}|[\w\-]{0,40}[0-9A-Z])"
+_CURL = rb"(?:u ?|-user[ =])[\"'\\]{0,8}[^\s:\"']{1,800}+:(?!//|\$)"
 _HYPHENED = re.compile(
-    rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|u ?"
-    + _PAIR
-    + rb"|-user[ =]"
-    + _PAIR.replace(b"<curl>", b"<user>")
-    + rb"|(?=[\w\-]{10})(?:"
+    rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|(?=[\w\-]{10})(?:"
     rb"(?<=" + _EDGE + rb"sk-)(?=" + _MIXED + rb"[\w\-]{20})"
     rb"|(?<=sk-)(?=(?:ant|proj|svcacct|or-v1)-" + _MIXED + rb"[\w\-]{20})"
     rb"|(?<=xox[a-z]-)|(?<=xapp-)"
@@ -130,8 +122,9 @@ _HYPHENED = re.compile(
     rb"|(?:(?<=" + _EDGE + rb"xai-)|(?<=pplx-))(?=[0-9A-Za-z]{20})"
     rb"|(?:(?<=nvapi-)|(?<=tvly-)|(?<=GOCSPX-))(?=[\w\-]{20})"
     rb"|(?<=PMAK-)(?=[0-9a-f]{24}-)|(?<=NRAK-)(?=[0-9A-Z]{20})|(?<=AGE-SECRET-KEY-)(?=1[0-9A-Z]{20}))"
-    rb"|" + _FLAG + rb")"
+    rb"|(?P<unsure>(?=[u\-])(?=" + _CURL + rb")|" + _FLAG + rb"|(?=[\w.\-]{63})))"
 )
+_CURL_HERE = re.compile(b"-" + _CURL)
 _FORMS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -172,7 +165,9 @@ _LONGEST_URL = 3300
 
 # Thirteen digits, or a first group with a second one after it; four more digits may belong to an escape. The decimals
 # of a fraction are passed over.
-_CARDS = re.compile(rb"0000(?=0{0,6}[ \-]000|0{9})(?=(?:[ \-]?0){9})(?<!00000)(?<!0\.0000)[0 \-]*+")
+_CARDS = re.compile(
+    rb"0000(?=0{0,6}[ \-]000|0{9})(?=(?:[ \-]?0){9})(?<!00000)(?:(?<!0\.0000)|(?<=\\u[a-f0]{4}\.0000))[0 \-]*+"
+)
 _CARD_BEFORE, _CARD_AFTER = 8, 10
 
 # --- keys and flags -----------------------------------------------------------------------------------
@@ -231,19 +226,22 @@ def _find_each(sign: bytes, before: bytes, pattern: re.Pattern[bytes], written: 
 def _find_hyphened(written: bytes, low: bytes, found: list[int]) -> None:
     end, has_curl = 0, False
     for match in _HYPHENED.finditer(written):
-        at, kind = match.start(), match.lastgroup
-        if kind in {"curl", "user"} and at >= end:
-            # The text it stands in is looked at once.
-            begin, end = written.rfind(b"\n", 0, at) + 1, written.find(b"\n", at)
-            end = end if end >= 0 else len(written)
-            has_curl = written.find(b"curl", begin, end) >= 0
-        if kind is None or (has_curl and kind in {"curl", "user"}) or _is_flag(written, low, at, kind):
+        at = match.start()
+        if match.lastgroup is None or _is_flag(written, low, at):
             found.append(at)
+        elif _CURL_HERE.match(written, at):
+            if at >= end:
+                # The text it stands in is looked through once.
+                begin, end = written.rfind(b"\n", 0, at) + 1, written.find(b"\n", at)
+                end = end if end >= 0 else len(written)
+                has_curl = written.find(b"curl", begin, end) >= 0
+            if has_curl:
+                found.append(at)
 
 
-def _is_flag(written: bytes, low: bytes, at: int, kind: str | None) -> bool:
-    if kind == "cut":
-        return low.startswith(_STEMS, at + LONGEST_NAME)
+def _is_flag(written: bytes, low: bytes, at: int) -> bool:
+    if low.startswith(_STEMS, at + LONGEST_NAME):
+        return True
     name = _FLAG_HERE.match(written, at)
     if name is None:
         return False
