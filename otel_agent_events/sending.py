@@ -23,7 +23,7 @@ from otel_agent_events.ledger import Ledger, LedgerError, holds, is_absent, size
 from otel_agent_events.marks import Book, Entry, FileError, FileReport, Mark, lock
 from otel_agent_events.otlp import connect
 from otel_agent_events.otlp.aside import aside_file
-from otel_agent_events.otlp.batches import ids_of
+from otel_agent_events.otlp.batches import trace_id_of
 from otel_agent_events.otlp.identity import known_as
 from otel_agent_events.otlp.lines import files as linefiles
 from otel_agent_events.otlp.lines import read
@@ -293,7 +293,7 @@ def _take(line: Line, book: Book, group: _Group, there: frozenset[bytes]) -> Non
 
 def _is_there(groups: Sequence[tuple[Head, list[bytes]]], there: frozenset[bytes]) -> bool:
     """Tell whether a line holds nothing but spans of sessions that are out."""
-    return all(trace_id in there for _, bodies in groups for trace_id, _ in ids_of(bodies))
+    return all(trace_id_of(body) in there for _, bodies in groups for body in bodies)
 
 
 class _Group:

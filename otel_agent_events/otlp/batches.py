@@ -31,6 +31,7 @@ _RESOURCE_SPANS = b"\x0a"
 _SCOPE_SPANS = _SPAN = b"\x12"
 _MOST_ATTRIBUTES = 128  # which the SDKs and many receivers allow
 _QUOTES = 2
+_TRACE_ID = b"\x0a\x10"  # the tag and the length
 
 
 @dataclass(slots=True)
@@ -87,6 +88,17 @@ def span_id(body: bytes) -> bytes:
     """Read the span id of a body; it is empty for what is no span."""
     try:
         return trace_pb2.Span.FromString(body[content_of(body) :]).span_id
+    except DecodeError:
+        return b""
+
+
+def trace_id_of(body: bytes) -> bytes:
+    """Read the trace id of a body; empty for what is no span."""
+    begin = content_of(body)
+    if body.startswith(_TRACE_ID, begin):  # ours and nearly all others write it first
+        return body[begin + len(_TRACE_ID) :][:16]
+    try:
+        return trace_pb2.Span.FromString(body[begin:]).trace_id
     except DecodeError:
         return b""
 
