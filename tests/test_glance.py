@@ -125,7 +125,7 @@ def test_whatever_has_a_form_is_suspicious(form: str) -> None:
 
 NAMES = [
     *names._ENDINGS,
-    *names._WHOLE_NAMES,
+    *sorted(names._WHOLE_NAMES),
     *("pw", "cvv2", "password_2", "tokenValue", "authHeaderB", "secret" + "Value" * 12),
     *("x" * 60 + "auth" + "Value" * 12, "api key", "pass word", "to-ken", "se_cret", "p.w", "tok\u00e9en"),
     *("my\n-auth", 'a"pw', "a\\key", "passw\u0130ord", "to\u212aen", "apik\u212aey", "-" + "x" * 63 + "token"),
