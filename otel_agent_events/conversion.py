@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from itertools import islice, repeat
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from otel_agent_events.assemble import Assembler, EventNode, SessionNode, ToolNode
@@ -20,7 +20,7 @@ from otel_agent_events.spans import Identity, Link, Remote, Resource, SpanBuilde
 from otel_agent_events.times import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from otel_agent_events.assemble import Node
     from otel_agent_events.conventions import Convention
@@ -37,7 +37,7 @@ MOST = 2_000
 _STRIDE = 128
 """Items that are taken at once."""
 
-_FACTS = (Caution, Session)
+_FACTS = frozenset((Caution, Session))
 """Items that are no events."""
 
 _ROOM_FOR_ROOT = 16_384
@@ -182,14 +182,13 @@ class Conversion:
             # as long again, since a processor has little room for what it did a moment ago.
             for some in self._strides():
                 nodes = self._assembled(some)
-                for body, node in zip(self._planned(nodes), nodes, strict=True):
-                    if body is None:
-                        ended = self._add(node)
-                        if ended is not None:
-                            yield ended
-                    else:
-                        self._size += len(body)
-                        self._bodies.append(body)
+                bodies = self._planned(nodes)
+                whole = [body for body in bodies if body is not None]
+                if len(whole) == len(bodies):  # most often
+                    self._size += sum(map(len, whole))
+                    self._bodies += whole
+                else:
+                    yield from self._added(nodes, bodies)
                 if len(self._bodies) >= most:
                     yield self._taken()
         except SessionError:
@@ -251,26 +250,26 @@ class Conversion:
     def _assembled(self, items: Sequence[Item]) -> Sequence[Node]:
         """Take what was read; give the nodes that are closed by it."""
         events: list[Event] = []
+        assembler = self._assembler
         for item in items:
-            if isinstance(item, _FACTS):
-                self._learn(item)
+            # Everything that is read comes through here; and nothing inherits from what is looked for.
+            kind = item.__class__
+            if kind in _FACTS:
+                self._learn(item)  # type: ignore[arg-type]
                 continue
-            if self._assembler is None:
-                self._begun()
-            if isinstance(item, ToolResult) and item.subagent is not None:
-                self.subagents[item.subagent.reference] = None
-            events.append(item)
-        if not events:
+            if assembler is None:
+                assembler = self._begun()
+            if kind is ToolResult and item.subagent is not None:  # type: ignore[union-attr]
+                self.subagents[item.subagent.reference] = None  # type: ignore[union-attr]
+            events.append(item)  # type: ignore[arg-type]
+        if not events or assembler is None:
             return ()
         self.events += len(events)
         self._last_key = events[-1].key
-        assembler = self._assembler
-        assert assembler is not None  # noqa: S101 - there is an event
         return assembler.feed(*self._options.policy.events(events))
 
-    def _planned(self, nodes: Sequence[Node]) -> Iterable[bytes | None]:
-        plans = self._plans
-        return repeat(None, len(nodes)) if plans is None else plans.bodies(nodes)
+    def _planned(self, nodes: Sequence[Node]) -> Sequence[bytes | None]:
+        return [None] * len(nodes) if self._plans is None else self._plans.bodies(nodes)
 
     def _learn(self, item: Session | Caution) -> None:
         """Take what is no event of its own, or tells of more than itself."""
@@ -308,6 +307,15 @@ class Conversion:
         self._plans = None if wants_nodes else Plans.of(self._builder, self._conventions)
 
     # --- spans ----------------------------------------------------------------------------------------
+
+    def _added(self, nodes: Sequence[Node], bodies: Sequence[bytes | None]) -> Iterator[Encoded]:
+        """Take the spans of nodes of which some have no plan; give those that end a part."""
+        for node, body in zip(nodes, bodies, strict=True):
+            if body is not None:
+                self._size += len(body)
+                self._bodies.append(body)
+            elif (ended := self._add(node)) is not None:
+                yield ended
 
     def _add(self, node: Node) -> Encoded | None:
         """Make the span of a node the general way; give what went before it when it begins another part."""
