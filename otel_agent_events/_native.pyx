@@ -320,6 +320,18 @@ cdef void _line(Line *line, const uint8_t *at, const uint8_t *end, bint escaped)
     cdef const uint8_t *source
     line.size = line.characters = 0
     while at < end and seen < MOST_OF_WORDS:
+        # Most of it is letters, with one space between words: as long as there is room for sure, they are just copied.
+        if line.characters < LINE - 2 and not space:
+            one = at[0]
+            if (0x20 < one < 0x7F and not (escaped and one == c'\\')) or (
+                one == 0x20 and line.characters and end - at > 1 and 0x20 < at[1] < 0x7F and at[1] != c'\\'
+            ):
+                line.text[line.size] = one
+                line.size += 1
+                line.characters += 1
+                seen += 1
+                at += 1
+                continue
         source = at
         size = 1
         character = at[0]

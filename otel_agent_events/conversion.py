@@ -37,6 +37,9 @@ MOST = 2_000
 _STRIDE = 128
 """Items that are taken at once."""
 
+_DIGESTED_AT_ONCE = 50
+"""Spans, of about 100 KB."""
+
 _FACTS = frozenset((Caution, Session))
 """Items that are no events."""
 
@@ -390,10 +393,16 @@ class Conversion:
             done = 0
             if 0 < self._mark - first <= len(bodies):
                 done = self._mark - first
-                self._digest.update(b"".join(bodies[:done]))
+                self._digested(bodies[:done])
                 self.marked = Prefix(spans=self._mark, digest=self._digest.hexdigest())
-            self._digest.update(b"".join(bodies[done:]))
+            self._digested(bodies[done:])
         return Encoded(spans=spans, head=head, bodies=bodies, owner=self._owner, first=first)
+
+    def _digested(self, bodies: Sequence[bytes]) -> None:
+        """Take spans into the digest: some at a time, since a large piece of memory is not had for nothing."""
+        assert self._digest is not None  # noqa: S101 - else nobody asks
+        for begin in range(0, len(bodies), _DIGESTED_AT_ONCE):
+            self._digest.update(b"".join(bodies[begin : begin + _DIGESTED_AT_ONCE]))
 
     # --- the end --------------------------------------------------------------------------------------
 
