@@ -293,6 +293,25 @@ cdef int _put_number(Buffer *buffer, bytes name, uint64_t number) except -1:
     return 0
 
 
+cdef int _put_status(Buffer *buffer, bytes content, Py_ssize_t size) except -1:
+    """Write a status of an error that says so many bytes of a content."""
+    cdef Py_ssize_t message = 1 + _size_of(size) + size if size else 0
+    cdef uint8_t *at
+    _reserve(buffer, message + 20)
+    at = buffer.data + buffer.size
+    at[0] = 0x7A
+    at += 1 + _varint(at + 1, message + 2)
+    if size:
+        at[0] = 0x12
+        at += 1 + _varint(at + 1, size)
+        memcpy(at, PyBytes_AS_STRING(content), size)
+        at += size
+    at[0] = 0x18
+    at[1] = 0x02
+    buffer.size = at + 2 - buffer.data
+    return 0
+
+
 # --- summaries ----------------------------------------------------------------------------------------
 
 
@@ -486,32 +505,30 @@ cdef class Composer:
     """Writes spans by their plans; see `otlp/composing.py`, which does the same."""
 
     cdef object _event_node, _tool_node, _plan_of, _pair, _failed_pair, _text_part, _sha256, _json_bytes, _from_json
-    cdef object _heads, _constants
-    cdef bytes _trace, _seed
     cdef Py_ssize_t _most
-    cdef Buffer _buffer
-
-    def __cinit__(self):
-        self._buffer.data = <uint8_t *> malloc(65536)
-        self._buffer.size = 0
-        self._buffer.room = 65536
-        if self._buffer.data == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        free(self._buffer.data)
 
     def __init__(self, parts):
         self._event_node, self._tool_node, self._text_part = parts.event_node, parts.tool_node, parts.text_part
         self._sha256, self._json_bytes, self._from_json = parts.sha256, parts.json_bytes, parts.from_json
-        self._trace, self._seed, self._most = parts.trace, parts.seed, parts.most
-        self._heads, self._constants = parts.heads, parts.constants
+        self._most = parts.most
         self._plan_of = {kind: (name, constants, [_Op(*op) for op in plan]) for kind, (name, constants, plan) in parts.plans.items()}
         self._pair = [_Op(*op) for op in parts.pair]
         self._failed_pair = [_Op(*op) for op in parts.failed_pair]
 
-    def bodies(self, nodes):
+    def bodies(self, nodes, place):
         """Give of each node the field `spans` of a `ScopeSpans`, with its tag and length; None where there is no plan."""
+        # Python code runs in between, and with it other threads: so each call has a buffer of its own.
+        cdef Buffer buffer
+        buffer.size, buffer.room = 0, 65536
+        buffer.data = <uint8_t *> malloc(buffer.room)
+        if buffer.data == NULL:
+            raise MemoryError
+        try:
+            return self._bodies(&buffer, nodes, place)
+        finally:
+            free(buffer.data)
+
+    cdef list _bodies(self, Buffer *buffer, nodes, place):
         cdef list made = []
         cdef object event, result, plan
         for node in nodes:
@@ -520,7 +537,9 @@ cdef class Composer:
                 if kind is self._event_node:
                     event = node.event
                     plan = self._plan_of.get(type(event))
-                    made.append(None if plan is None else self._span(node, event, None, plan[0], plan[1], plan[2]))
+                    made.append(
+                        None if plan is None else self._span(buffer, place, node, event, None, plan[0], plan[1], plan[2])
+                    )
                 elif kind is self._tool_node:
                     event, result = node.call, node.result
                     if event is None or result is None:
@@ -529,7 +548,8 @@ cdef class Composer:
                         tool = event.tool
                         made.append(
                             self._span(
-                                node, event, result, f"execute_tool {tool}" if tool else "execute_tool", "tool",
+                                buffer, place, node, event, result,
+                                f"execute_tool {tool}" if tool else "execute_tool", "tool",
                                 self._failed_pair if result.failed else self._pair,
                             )
                         )
@@ -539,8 +559,7 @@ cdef class Composer:
                 made.append(None)  # a value that the general way has to bring into form
         return made
 
-    cdef bytes _span(self, node, first, second, str name, str constants, list plan):
-        cdef Buffer *buffer = &self._buffer
+    cdef bytes _span(self, Buffer *buffer, place, node, first, second, str name, str constants, list plan):
         cdef Line asked, answered
         cdef Py_ssize_t size, contents = 0
         cdef uint8_t header[16]
@@ -555,17 +574,18 @@ cdef class Composer:
             return None
         asked.size = asked.characters = answered.size = answered.characters = 0
         buffer.size = 16  # room for the tag and the length of the whole
-        _put_bytes(buffer, self._trace)
-        digest = self._sha256(self._seed + first.key.encode()).digest()
+        trace, seed, heads, constant = place
+        _put_bytes(buffer, trace)
+        digest = self._sha256(seed + first.key.encode()).digest()
         _put(buffer, PyBytes_AS_STRING(digest), 8)
-        _put_bytes(buffer, self._heads[name])
+        _put_bytes(buffer, heads[name])
         _reserve(buffer, 18)
         buffer.data[buffer.size] = 0x39
         memcpy(buffer.data + buffer.size + 1, &at, 8)
         buffer.data[buffer.size + 9] = 0x41
         memcpy(buffer.data + buffer.size + 10, &until, 8)
         buffer.size += 18
-        _put_bytes(buffer, self._constants[constants])
+        _put_bytes(buffer, constant[constants])
         for op in plan:
             if op.kind == CONSTANT:
                 _put_bytes(buffer, op.data)
@@ -588,7 +608,7 @@ cdef class Composer:
                 size = _bytes_of(<const uint8_t *> PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content), DESCRIPTION)
                 if size > self._most:
                     raise ValueError
-                self._put_status(content, size)
+                _put_status(buffer, content, size)
                 _put_bytes(buffer, after)
                 continue
             value = getattr(node if op.of == 0 else first if op.of == 1 else second, op.attribute)
@@ -667,22 +687,3 @@ cdef class Composer:
             return self._from_json(text).encode()
         _line(line, data, data + PyBytes_GET_SIZE(text), False)
         return text
-
-    cdef int _put_status(self, bytes content, Py_ssize_t size) except -1:
-        """Write a status of an error that says so many bytes of a content."""
-        cdef Buffer *buffer = &self._buffer
-        cdef Py_ssize_t message = 1 + _size_of(size) + size if size else 0
-        cdef uint8_t *at
-        _reserve(buffer, message + 20)
-        at = buffer.data + buffer.size
-        at[0] = 0x7A
-        at += 1 + _varint(at + 1, message + 2)
-        if size:
-            at[0] = 0x12
-            at += 1 + _varint(at + 1, size)
-            memcpy(at, PyBytes_AS_STRING(content), size)
-            at += size
-        at[0] = 0x18
-        at[1] = 0x02
-        buffer.size = at + 2 - buffer.data
-        return 0

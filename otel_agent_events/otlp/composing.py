@@ -60,24 +60,32 @@ class Entry(NamedTuple):
 Plan: TypeAlias = "Sequence[Entry]"
 
 
-class Parts(NamedTuple):
-    """All that spans are composed of, in one session.
+class Place(NamedTuple):
+    """What all spans of a session have.
 
     Attributes:
         trace: what stands before the id of a span.
         seed: what the id of a span is hashed from, before the key of its event.
-        most: bytes of UTF-8 that a value may have.
         heads: by the name of a span, what stands between its id and its times.
         constants: by the kind of a node, the attributes that all of that kind have.
-        plans: by the type of an event, the name of its span, its kind, and the plan for what varies.
-        pair, failed_pair: the plans for a call with its result.
     """
 
     trace: bytes
     seed: bytes
-    most: int
     heads: Mapping[str, bytes]
     constants: Mapping[str, bytes]
+
+
+class Parts(NamedTuple):
+    """What spans are composed of.
+
+    Attributes:
+        most: bytes of UTF-8 that a value may have.
+        plans: by the type of an event, the name of its span, its kind, and the plan for what varies.
+        pair, failed_pair: the plans for a call with its result.
+    """
+
+    most: int
     plans: Mapping[type[Event], tuple[str, str, Plan]]
     pair: Plan
     failed_pair: Plan
@@ -92,7 +100,7 @@ class Parts(NamedTuple):
 class Composing(Protocol):
     """Writes spans."""
 
-    def bodies(self, nodes: Sequence[Node]) -> list[bytes | None]:
+    def bodies(self, nodes: Sequence[Node], place: Place) -> list[bytes | None]:
         """Give of each node the field `spans` of a `ScopeSpans`, with its tag and length; None where it has no plan."""
         ...
 
@@ -127,7 +135,7 @@ _GLANCE = 4 * LOOKED_AT + 4
 
 
 class Composer:
-    """Writes spans by their plans.
+    """Writes spans by their plans, of any sessions and for any number of threads.
 
     Args:
         parts: what they are composed of.
@@ -143,38 +151,45 @@ class Composer:
                 if entry.kind == "number":
                     self._numbers[entry.name] = _before_number(entry.name)
 
-    def bodies(self, nodes: Sequence[Node]) -> list[bytes | None]:
+    def bodies(self, nodes: Sequence[Node], place: Place) -> list[bytes | None]:
         """Give of each node the field `spans` of a `ScopeSpans`, with its tag and length; None where it has no plan."""
-        return list(map(self._body, nodes))
+        return [self._body(node, place) for node in nodes]
 
-    def _body(self, node: Node) -> bytes | None:
+    def _body(self, node: Node, place: Place) -> bytes | None:
         try:
             if isinstance(node, EventNode):
                 event = node.event
                 known = self._parts.plans.get(type(event))
-                return None if known is None else self._span(node, event, None, *known)
+                return None if known is None else self._span(node, place, event, None, *known)
             if isinstance(node, ToolNode) and node.call is not None and node.result is not None:
                 call, result = node.call, node.result
                 plan = self._parts.failed_pair if result.failed else self._parts.pair
                 name = f"execute_tool {call.tool}" if call.tool else "execute_tool"
-                return self._span(node, call, result, name, "tool", plan)
+                return self._span(node, place, call, result, name, "tool", plan)
         except ValueError:
             pass  # a value that the general way has to bring into form
         return None
 
     def _span(  # noqa: C901, PLR0915, PLR0917 - a flat table of cases
-        self, node: EventNode | ToolNode, first: Event, second: Event | None, name: str, kind: str, plan: Plan
+        self,
+        node: EventNode | ToolNode,
+        place: Place,
+        first: Event,
+        second: Event | None,
+        name: str,
+        kind: str,
+        plan: Plan,
     ) -> bytes | None:
         parts, headers = self._parts, self._headers
         begin, end = node.start, node.end
         if not begin.at:
             return None  # protobuf leaves out a zero
         pieces = [
-            parts.trace,
-            sha256(parts.seed + first.key.encode()).digest()[:8],
-            parts.heads[name],
+            place.trace,
+            sha256(place.seed + first.key.encode()).digest()[:8],
+            place.heads[name],
             _TIMES(b"\x39", begin.at, b"\x41", end.at),
-            parts.constants[kind],
+            place.constants[kind],
         ]
         lines: list[str] = []
         content = b""

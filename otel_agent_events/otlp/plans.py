@@ -10,7 +10,7 @@ Both ways give the same bytes; tests hold them against each other.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, cast
 
 from otel_agent_events.assemble import TIMINGS, weaker
@@ -26,6 +26,7 @@ from otel_agent_events.otlp.composing import (
     Entry,
     NoPlanError,
     Parts,
+    Place,
     Plan,
 )
 from otel_agent_events.otlp.encode import attribute, varint
@@ -111,7 +112,14 @@ class Plans:
     """
 
     def __init__(self, builder: SpanBuilder, composer: Callable[[Parts], Composing] = Composer) -> None:
-        self._composer = composer(_parts(builder))
+        most = builder.identity.view.max_value
+        self._composer = _composer(most, composer)
+        self._place = Place(
+            trace=b"\x0a\x10" + builder.trace_id + b"\x12\x08",
+            seed=builder.own_trace_id + b"\0event:",
+            heads=_Heads(builder.root_id, most),
+            constants=_Constants(builder),
+        )
 
     @classmethod
     def of(cls, builder: SpanBuilder, conventions: Sequence[Convention]) -> Plans | None:
@@ -122,17 +130,18 @@ class Plans:
 
     def bodies(self, nodes: Sequence[Node]) -> list[bytes | None]:
         """Give of each node the field `spans` of a `ScopeSpans`, with its tag and length; None where it has no plan."""
-        return self._composer.bodies(nodes)
+        return self._composer.bodies(nodes, self._place)
 
 
-def _parts(builder: SpanBuilder) -> Parts:
-    most = builder.identity.view.max_value
+@lru_cache(maxsize=8)
+def _composer(most: int, composer: Callable[[Parts], Composing]) -> Composing:
+    """Make the composer of all sessions whose values may have so many bytes."""
+    return composer(_parts(most))
+
+
+def _parts(most: int) -> Parts:
     return Parts(
-        trace=b"\x0a\x10" + builder.trace_id + b"\x12\x08",
-        seed=builder.own_trace_id + b"\0event:",
         most=most,
-        heads=_Heads(builder.root_id, most),
-        constants=_Constants(builder),
         plans={
             Thinking: (
                 "thinking",
