@@ -111,7 +111,7 @@ _EDGE = (
     rb"|(?<=\[m)|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m))"
 )
 _MIXED = rb"(?=[A-Za-z0-9_]{24}|[\w\-]{0,40}[0-9A-Z])"
-_CURL = rb"(?:u ?|-user[ =])[\"'\\]{0,8}[^\s:\"']{1,800}+:(?!//|\$)"
+_CURL = rb"(?:u ?|-user[ =])[\"'\\]{0,8}[^ :\"'\n]{1,800}+:(?!//|\$)"
 _HYPHENED = re.compile(
     rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|(?=[\w\-]{10})(?:"
     rb"(?<=" + _EDGE + rb"sk-)(?=" + _MIXED + rb"[\w\-]{20})"
@@ -168,7 +168,9 @@ _LONGEST_URL = 3300
 _CARDS = re.compile(
     rb"0000(?=0{0,6}[ \-]000|0{9})(?=(?:[ \-]?0){9})(?<!00000)(?:(?<!0\.0000)|(?<=\\u[a-f0]{4}\.0000))[0 \-]*+"
 )
-_CARD_BEFORE, _CARD_AFTER = 8, 10
+_CARD_BEFORE, _CARD_AFTER = 16, 10
+_MOST_SLASHES = 64
+_ESCAPES = re.compile(rb"\\(?:u[0-9a-f]{4}|.)", re.DOTALL)
 
 # --- keys and flags -----------------------------------------------------------------------------------
 
@@ -313,11 +315,21 @@ def _find_urls(written: bytes, found: list[int]) -> None:
 
 
 def _is_card(written: bytes, at: int, end: int) -> bool:
-    around = written[max(0, at - _CARD_BEFORE) : end + _CARD_AFTER]
+    begin = max(0, at - _CARD_BEFORE)
+    slashes = written[max(0, begin - _MOST_SLASHES) : begin]
+    slashes = slashes[len(slashes.rstrip(b"\\")) :]
+    if len(slashes) == _MOST_SLASHES:
+        return True
+    # An escape is read from where it begins.
+    around = written[begin - len(slashes) % 2 : end + _CARD_AFTER]
     places: list[Place] = []
-    # Of escapes these two could seem to be digits of a hexadecimal number.
-    find_cards(around.replace(b"\\b", b"  ").replace(b"\\f", b"  ").decode("latin-1"), places)
+    find_cards(_ESCAPES.sub(_unescaped, around).decode("latin-1"), places)
     return bool(places)
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    """Give what an escape writes: a backslash, or what is neither a letter nor a digit."""
+    return b"\\" if escape[0] == b"\\\\" else b"\0"
 
 
 def _says_secret(key: bytes) -> bool:
