@@ -114,7 +114,7 @@ _EDGE = (
 _MIXED = rb"(?=[A-Za-z0-9_]{24}|[\w\-]{0,40}[0-9A-Z])"
 _CURL = rb"(?:u ?|-user[ =])[\"'\\]{0,8}[^ :\"'\n]{1,800}+:(?!//|\$)"
 _HYPHENED = re.compile(
-    rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|(?=[\w\-]{10})(?:"
+    rb"-(?:----BEGIN[0-9A-Z ]{0,40}PRIVATE KEY|(?<=[0-9A-Za-z]-)(?=[\w\-]{10})(?:"
     rb"(?<=" + _EDGE + rb"sk-)(?=" + _MIXED + rb"[\w\-]{20})"
     rb"|(?<=sk-)(?=(?:ant|proj|svcacct|or-v1)-" + _MIXED + rb"[\w\-]{20})"
     rb"|(?<=xox[a-z]-)|(?<=xapp-)"
@@ -123,7 +123,7 @@ _HYPHENED = re.compile(
     rb"|(?:(?<=" + _EDGE + rb"xai-)|(?<=pplx-))(?=[0-9A-Za-z]{20})"
     rb"|(?:(?<=nvapi-)|(?<=tvly-)|(?<=GOCSPX-))(?=[\w\-]{20})"
     rb"|(?<=PMAK-)(?=[0-9a-f]{24}-)|(?<=NRAK-)(?=[0-9A-Z]{20})|(?<=AGE-SECRET-KEY-)(?=1[0-9A-Z]{20}))"
-    rb"|(?P<unsure>(?=[u\-])(?=" + _CURL + rb")|" + _FLAG + rb"|(?=[\w.\-]{63})))"
+    rb"|(?P<unsure>(?=[u\-])(?=" + _CURL + rb")|" + _FLAG + rb"|(?=[\w.\-]{63}[pstkacPSTKAC])))"
 )
 _CURL_HERE = re.compile(b"-" + _CURL)
 _FORMS = tuple(
