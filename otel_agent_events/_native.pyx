@@ -126,11 +126,14 @@ cdef bint _is_ours(bytes text, Py_ssize_t deepest) except -1:
 # --- times --------------------------------------------------------------------------------------------
 
 
+cdef int64_t _LAST_MINUTE = 18446744040  # in seconds since 1970: not all of it can be told as nanoseconds in 64 bits
+
+
 def parse_usual(str written not None):
     """Read `2024-01-15T10:35:00.123456Z` as nanoseconds since 1970; None for what is written in another form."""
     cdef Py_ssize_t size, at
     cdef const char *text = PyUnicode_AsUTF8AndSize(written, &size)
-    cdef int64_t year, month, day, hour, minute, second, days
+    cdef int64_t year, month, day, hour, minute, second, days, last
     cdef uint64_t fraction = 0, unit = 1000000000
     if size < 20 or size > 30 or text[size - 1] != c'Z' or text[4] != c'-' or text[7] != c'-' or text[10] != c'T':
         return None
@@ -139,13 +142,13 @@ def parse_usual(str written not None):
     year, month, day = 100 * _two(text) + _two(text + 2), _two(text + 5), _two(text + 8)
     hour, minute, second = _two(text + 11), _two(text + 14), _two(text + 17)
     # What is no two digits is below all of these by far.
-    if not (1970 <= year <= 2553 and 1 <= month <= 12 and 1 <= day <= 28 and 0 <= hour <= 23):
-        # The last days of a month are for those who know how many it has, but for most of them.
-        if not (1970 <= year <= 2553 and 1 <= month <= 12 and day <= (30 if month != 2 else 28) and day >= 1):
-            return None
-        if not 0 <= hour <= 23:
-            return None
-    if not (0 <= minute <= 59 and 0 <= second <= 59):
+    if not (1970 <= year <= 2554 and 1 <= month <= 12 and 0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second <= 59):
+        return None
+    if month == 2:
+        last = 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    else:
+        last = 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
+    if not 1 <= day <= last:
         return None
     if size > 20:
         if text[19] != c'.' or size == 21:
@@ -159,7 +162,10 @@ def parse_usual(str written not None):
     year -= month <= 2
     days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month + (9 if month <= 2 else -3)) + 2) // 5
     days += day - 1 - 719468
-    return (<uint64_t> (86400 * days + 3600 * hour + 60 * minute + second)) * <uint64_t> 1000000000 + fraction
+    second += 86400 * days + 3600 * hour + 60 * minute
+    if second >= _LAST_MINUTE:
+        return None
+    return <uint64_t> second * <uint64_t> 1000000000 + fraction
 
 
 cdef inline int64_t _two(const char *text) noexcept nogil:

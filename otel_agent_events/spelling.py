@@ -32,12 +32,12 @@ def written(texts: Sequence[bytes], deepest: int) -> Sequence[Written]:
     if _are_ours(texts, deepest):
         return texts
     ours = [json_bytes(from_json(text)) for text in texts]
-    if any(map(_may_be_deeper, ours, repeat(deepest))):
+    if any(map(may_be_deeper, ours, repeat(deepest))):
         raise ValueError("it may be nested too deeply")
     return ours
 
 
-def _may_be_deeper(text: bytes, deepest: int) -> bool:
+def may_be_deeper(text: bytes, deepest: int) -> bool:
     """Say whether a text may have more levels than these, each of which takes a bracket."""
     return text.count(b"{") + text.count(b"[") > deepest
 
@@ -69,7 +69,7 @@ def are_ours(texts: Sequence[bytes], deepest: int) -> bool:
     for text in texts:
         if not text.isascii():
             text.decode()
-        if _may_be_deeper(text, deepest):
+        if may_be_deeper(text, deepest):
             return False
     return True
 

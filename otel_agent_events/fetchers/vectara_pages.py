@@ -20,7 +20,7 @@ from otel_agent_events.events import AgentMessage, Event, Text, Thinking, ToolCa
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.fetchers.vectara_events import subagent_of
 from otel_agent_events.keys import DEEPEST
-from otel_agent_events.spelling import is_utf8, written
+from otel_agent_events.spelling import is_utf8, may_be_deeper, written
 from otel_agent_events.times import parse_usual
 
 if TYPE_CHECKING:
@@ -123,11 +123,15 @@ class UsualPage:
             return None
         try:
             try:
-                page: _Whole | _Mixed = _whole(text)
-                return cls(text, page.events, bytes(page.metadata))
+                whole = _whole(text)
+                return cls(text, whole.events, bytes(whole.metadata))
             except ValidationError:
-                page = _mixed(text)
-                return cls(text, list(map(_as_usual, page.events)), bytes(page.metadata))
+                mixed = _mixed(text)
+            records = list(map(_as_usual, mixed.events))
+            # What is very deep is parsed with the whole page: from where a record is parsed alone there is less room.
+            if any(may_be_deeper(bytes(record), DEEPEST) for record in records if isinstance(record, Raw)):
+                return None
+            return cls(text, records, bytes(mixed.metadata))
         except (ValueError, RecursionError):
             return None  # what is wrong with it is said by those who read it from parsed JSON
 

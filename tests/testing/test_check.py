@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace as renewed
 
 from otel_agent_events import demo, times
 from otel_agent_events.errors import ReadError
@@ -533,7 +534,7 @@ def test_records_may_lie_deeper_and_in_several_lists() -> None:
 def test_pages_that_hide_each_other_hold_records_all_the_same() -> None:
     class Forgetful(HonestReader):
         def read(self, note: JSON) -> Iterator[Item]:
-            return (replace(item, remainder=None) for item in super().read(note) if isinstance(item, Note))
+            return (renewed(item, remainder=None) for item in super().read(note) if isinstance(item, Note))
 
     page = {"notes": [{"n": 1, "text": "milk", "due": "soon"}]}
     twice = recording_of({**page, "next": "2"}, page)
@@ -555,7 +556,7 @@ def test_pages_that_hide_each_other_hold_records_all_the_same() -> None:
 def test_a_remainder_that_is_dropped_is_noticed() -> None:
     class Dropping(HonestReader):
         def read(self, note: JSON) -> Iterator[Item]:
-            return (replace(item, remainder=None) for item in super().read(note) if isinstance(item, Note))
+            return (renewed(item, remainder=None) for item in super().read(note) if isinstance(item, Note))
 
     assert complaint(fetcher_with(Dropping)) == (
         "notes:b1: the trace lacks 1, /notes/0/n in GET /books/b1/notes, and 1 more"
@@ -580,7 +581,7 @@ def test_a_time_counts_as_told_and_one_of_the_platforms_own_spelling_when_it_is_
                 if isinstance(item, Note) and isinstance(note, dict):
                     fields = Fields(note)
                     at = fields.nanoseconds("on", day) or fields.nanoseconds("at")
-                    yield replace(item, start=at, end=at, remainder=fields.rest())
+                    yield renewed(item, start=at, end=at, remainder=fields.rest())
                 else:
                     yield item
 
@@ -603,7 +604,7 @@ def guarded(*, leaks: bool) -> Guarded:
                 yield (
                     item
                     if leaks or not isinstance(item, Note)
-                    else replace(item, remainder=without_members(note, {"pin"}))
+                    else renewed(item, remainder=without_members(note, {"pin"}))
                 )
 
     fetcher = Guarded()
