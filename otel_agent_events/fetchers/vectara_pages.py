@@ -103,18 +103,22 @@ is another record.
 
 
 class UsualPage:
-    """A page of events, as it was written. What its records say is looked at when they are read, and not before.
+    """A page of events, as it was written.
+
+    Nothing is made of its records before they are read: of a file with many pages, only one is in memory as more than
+    its text.
 
     Attributes:
-        records: of the page.
+        session: the one that its records name; "" when none does.
+        around: the page without its records, as parsed JSON: what tells whether there is a further one.
     """
 
-    __slots__ = ("_metadata", "_text", "records")
+    __slots__ = ("_text", "around", "session")
 
-    def __init__(self, text: bytes | memoryview, records: Sequence[UsualRecord], metadata: bytes) -> None:
+    def __init__(self, text: bytes | memoryview, session: str, around: JSON) -> None:
         self._text = text
-        self._metadata = metadata
-        self.records = records
+        self.session = session
+        self.around = around
 
     @classmethod
     def of(cls, text: bytes | memoryview) -> UsualPage | None:
@@ -122,16 +126,11 @@ class UsualPage:
         if not is_utf8(text):
             return None
         try:
-            try:
-                whole = _whole(text)
-                return cls(text, whole.events, bytes(whole.metadata))
-            except ValidationError:
-                mixed = _mixed(text)
-            records = list(map(_as_usual, mixed.events))
+            records, metadata = _records(text)
             # What is very deep is parsed with the whole page: from where a record is parsed alone there is less room.
             if any(may_be_deeper(bytes(record), DEEPEST) for record in records if isinstance(record, Raw)):
                 return None
-            return cls(text, records, bytes(mixed.metadata))
+            return cls(text, _session_of(records), {"metadata": parse_json(metadata)})
         except (ValueError, RecursionError):
             return None  # what is wrong with it is said by those who read it from parsed JSON
 
@@ -140,18 +139,9 @@ class UsualPage:
         return parse_json(bytes(self._text))
 
     @property
-    def around(self) -> JSON:
-        """The page without its records, as parsed JSON: what tells whether there is a further one."""
-        return {"metadata": parse_json(self._metadata)}
-
-    @property
-    def session(self) -> str:
-        """The session that its records name; "" when none does."""
-        for record in self.records:
-            named = _session_of(record) if isinstance(record, Raw) else record.session_key
-            if named:
-                return named
-        return ""
+    def records(self) -> Sequence[UsualRecord]:
+        """Its records."""
+        return _records(self._text)[0]
 
     def read(self, session: str | None, subagents: Subagents) -> tuple[list[Event], list[int]] | None:
         """Read all its records at once.
@@ -165,11 +155,12 @@ class UsualPage:
         """
         events: list[Event] = []
         digests: list[int] = []
+        records = self.records
         try:
-            contents = written([bytes(record.content) for record in self.records], DEEPEST - 1)  # type: ignore[union-attr]
+            contents = written([bytes(record.content) for record in records], DEEPEST - 1)  # type: ignore[union-attr]
         except (AttributeError, ValueError):
             return None
-        for record, content in zip(self.records, contents, strict=True):
+        for record, content in zip(records, contents, strict=True):
             if record.session_key != session:  # type: ignore[union-attr]
                 return None
             usual = _READ[record.__class__](record, content, subagents)
@@ -178,6 +169,20 @@ class UsualPage:
             events.append(usual[0])
             digests.append(usual[1])
         return events, digests
+
+
+def _records(text: bytes | memoryview) -> tuple[Sequence[UsualRecord], bytes]:
+    """Give the records and the metadata of a page.
+
+    Raises:
+        ValueError: it is no page.
+    """
+    try:
+        whole = _whole(text)
+        return whole.events, bytes(whole.metadata)
+    except ValidationError:
+        mixed = _mixed(text)
+        return list(map(_as_usual, mixed.events)), bytes(mixed.metadata)
 
 
 def read_usual(record: UsualRecord, session: str | None, subagents: Subagents) -> _Usual | None:
@@ -216,7 +221,16 @@ def _as_usual(record: Raw) -> UsualRecord:
     return found
 
 
-def _session_of(record: Raw) -> str:
+def _session_of(records: Sequence[UsualRecord]) -> str:
+    """Give the session that records name; "" when none does."""
+    for record in records:
+        named = record.session_key if isinstance(record, _Record) else _named_by(record)
+        if named:
+            return named
+    return ""
+
+
+def _named_by(record: Raw) -> str:
     match parse_json(bytes(record)):
         case {"session_key": str(session)}:
             return session

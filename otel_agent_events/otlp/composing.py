@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from otel_agent_events.assemble import EventNode, ToolNode
 from otel_agent_events.attributes import json_bytes
-from otel_agent_events.events import Text
+from otel_agent_events.events import Text, ToolCall, ToolResult
 from otel_agent_events.otlp.encode import SMALL, VARINTS, attribute, text_header, varint
 from otel_agent_events.own import DESCRIPTION_LENGTH, LOOKED_AT, MOST_OF_WORDS, SUMMARY_LENGTH, pair_line, shortened
 
@@ -91,6 +91,8 @@ class Parts(NamedTuple):
     failed_pair: Plan
     event_node: type = EventNode
     tool_node: type = ToolNode
+    call: type = ToolCall
+    result: type = ToolResult
     text_part: type = Text
     sha256: Any = sha256
     json_bytes: Any = json_bytes
