@@ -44,7 +44,15 @@ cdef Py_ssize_t _sequence(const uint8_t *text, Py_ssize_t left) noexcept nogil:
     return 0
 
 
-cdef uint64_t _HIGH_BITS = <uint64_t> 0x80808080 << 32 | 0x80808080  # of eight bytes
+cdef uint64_t _LOW_BITS = <uint64_t> 0x01010101 << 32 | 0x01010101  # of eight bytes
+cdef uint64_t _HIGH_BITS = 0x80 * _LOW_BITS
+cdef uint64_t _QUOTES = 0x22 * _LOW_BITS
+cdef uint64_t _BACKSLASHES = 0x5C * _LOW_BITS
+
+
+cdef inline uint64_t _zeros(uint64_t eight) noexcept nogil:
+    """Set a high bit where there may be a zero among eight bytes, and none where there is none."""
+    return (eight - _LOW_BITS) & ~eight
 
 
 def is_utf8(const uint8_t[::1] text not None):
@@ -85,6 +93,7 @@ cdef bint _is_ours(bytes text, Py_ssize_t deepest) except -1:
     cdef const uint8_t *end = at + PyBytes_GET_SIZE(text)
     cdef const uint8_t *begin
     cdef Py_ssize_t size, level = 0
+    cdef uint64_t eight
     cdef uint8_t each
     cdef bint plain
     while at < end:
@@ -100,7 +109,17 @@ cdef bint _is_ours(bytes text, Py_ssize_t deepest) except -1:
         elif each == c'"':
             at += 1
             while at < end and at[0] != c'"':
-                each = at[0]
+                # Most of it is letters: eight at a time, as long as none of them is anything else.
+                while end - at >= 8:
+                    memcpy(&eight, at, 8)
+                    if (
+                        eight | _zeros(eight ^ _QUOTES) | _zeros(eight ^ _BACKSLASHES)
+                    ) & _HIGH_BITS:
+                        break
+                    at += 8
+                each = at[0] if at < end else c'"'
+                if each == c'"':
+                    break
                 if each == c'\\':
                     if end - at < 2 or at[1] == c'u' or at[1] == c'/':
                         return False

@@ -167,15 +167,18 @@ class Policy:
 
 def _only_content(event: Event) -> Written | None:
     """Give what an event says as it is written; None when it is not, or when it says other things as well."""
-    if event.remainder is not None or event.details:
+    told: object = None
+    if isinstance(event, ToolCall):
+        told = event.arguments
+    elif isinstance(event, ToolResult):
+        told = event.result
+    elif isinstance(event, Thinking):
+        told = event.text
+    elif isinstance(event, (UserMessage, AgentMessage)) and len(event.parts) == 1:
+        told = event.parts[0].text if isinstance(event.parts[0], Text) else None
+    if not isinstance(told, bytes) or event.remainder is not None or event.details:
         return None
-    match event:
-        case ToolCall(arguments=bytes() as text) | ToolResult(result=bytes() as text) | Thinking(text=bytes() as text):
-            return text
-        case UserMessage(parts=(Text(text=bytes() as text),)) | AgentMessage(parts=(Text(text=bytes() as text),)):
-            return text
-        case _:
-            return None
+    return told
 
 
 def _emptied(event: Event) -> Event:

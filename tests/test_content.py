@@ -3,7 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from otel_agent_events.attributes import json_bytes
 from otel_agent_events.content import Policy
 from otel_agent_events.events import (
     AgentMessage,
@@ -21,6 +24,7 @@ from otel_agent_events.events import (
     ToolResult,
     Uri,
     UserMessage,
+    parsed,
 )
 from otel_agent_events.scrub import SCRUBBED, Scrubber
 from tests.events import session
@@ -126,3 +130,55 @@ def test_patterns_of_the_user_are_scrubbed_too() -> None:
     scrubbed = policy.event(Thinking(key="1", text="ask customer-77"))
 
     assert scrubbed == Thinking(key="1", text=f"ask {SCRUBBED}")
+
+
+# --- many at once -------------------------------------------------------------------------------------
+
+WORDS = st.sampled_from([
+    "the token expired", f"my key is {SECRET}", "card 4111 1111 1111 1111", 'say "hi"\n', "Straße 日本", "",
+    "password: hunter2",
+])  # fmt: skip
+JSON_VALUES = WORDS | st.dictionaries(st.sampled_from(["q", "password", "limit"]), WORDS, max_size=2) | st.integers()
+
+
+@st.composite
+def _said(draw: st.DrawFn) -> tuple[Event, Event]:
+    """Draw an event with values, and the same with its contents written."""
+    common: dict[str, Any] = {"key": "k", "remainder": draw(st.none() | st.just({"password": "hunter2"}))}
+    told, words = draw(JSON_VALUES), draw(WORDS)
+    plain: dict[str, Any]
+    written: dict[str, Any]
+    match draw(st.sampled_from([Thinking, ToolCall, ToolResult, AgentMessage, UserMessage, Note])):
+        case builder if builder is Thinking:
+            plain, written = {"text": words}, {"text": json_bytes(words)}
+        case builder if builder is ToolCall:
+            plain, written = {"arguments": told}, {"arguments": json_bytes(told)}
+        case builder if builder is ToolResult:
+            plain, written = {"result": told}, {"result": json_bytes(told)}
+        case builder if builder is Note:
+            plain = written = {"content": {"detail": words}}
+        case builder:
+            plain, written = {"parts": (Text(text=words),)}, {"parts": (Text(text=json_bytes(words)),)}
+    return builder(**common, **plain), builder(**common, **written)
+
+
+@given(st.lists(_said(), max_size=8), st.sampled_from(["full", "scrubbed", "none"]), st.booleans())
+def test_many_events_leave_as_each_of_them_does(
+    said: list[tuple[Event, Event]],
+    content: Content,
+    with_patterns: bool,  # noqa: FBT001
+) -> None:
+    policy = Policy(content=content, scrubber=Scrubber(["日本"] if with_patterns else []))
+
+    left = policy.events([written for _, written in said])
+
+    assert [parsed(event) for event in left] == [policy.event(plain) for plain, _ in said]
+
+
+def test_what_holds_no_secret_is_passed_on_as_it_is_written() -> None:
+    events = [Thinking(key="1", text=json_bytes("the token expired")), Thinking(key="2", text=json_bytes(SECRET))]
+
+    clean, scrubbed = Policy().events(events)
+
+    assert clean is events[0]
+    assert scrubbed == Thinking(key="2", text=SCRUBBED)

@@ -59,6 +59,7 @@ _OLD = 1.0  # seconds after which a batch goes out though it is not full
 _SOON = 0.1  # seconds that are waited at least, though a server asks for less
 _SLICE = 0.05  # seconds after which somebody who waits looks up: a signal's handler may not wake him
 _IDLE = 0.25
+_FAR = 0.03  # seconds that an answer of a collector takes that is far away
 _PATIENCE = 0.02  # seconds that a full queue is borne before another sender is started
 
 
@@ -91,7 +92,8 @@ class Sender:
             `DEADLINE_UNKNOWN` as long as there was never any answer.
         aside: keeps what is not taken; without it that is lost.
         backoff: the waits between the tries of a batch. Neither its number of tries nor its total counts here.
-        senders: the most threads. Another one is started when all of them wait for answers and the queue is full.
+        senders: the most threads. Another one is started when all of them wait for answers, and the queue is full or
+            answers take long.
         sleep: the waiting between tries; what is interrupted by `stop` when nothing is said.
         clock, draw: the seconds that pass, and the random numbers in [0, 1).
 
@@ -145,6 +147,7 @@ class Sender:
         self._outcomes: list[Outcome] = []
         self._threads: list[threading.Thread] = []
         self._asking = 0  # threads that wait for an answer
+        self._is_far = False  # whether the last answer took long: then several requests go out at once
         self._alone = 0  # spans refused alone since one was taken
         self._answered = False  # whether there was any answer that is one of a collector, or of what stands before it
         self._acknowledged: float | None = None  # by the clock, when something was taken last
@@ -259,9 +262,8 @@ class Sender:
         patience = _PATIENCE
         while self._filling and len(self._queue) >= _QUEUED and self.failure is None:
             taken = self._room.wait(patience)
-            if not taken and self._asking == len(self._threads) < self._senders and self._acknowledged is not None:
-                with suppress(RuntimeError):  # there can be no more threads, and those that there are go on
-                    self._start()
+            if not taken and self._asking == len(self._threads) and self._acknowledged is not None:
+                self._start_another()
             patience = _SLICE
         if self._filling:
             self._cut()
@@ -271,6 +273,8 @@ class Sender:
         self._numbers += 1
         self._open.add(self._numbers)
         self._queue.append(Batch(self._numbers, [self._filling.cut()]))
+        if self._is_far and self._asking == len(self._threads):
+            self._start_another()
         self._work.notify()
 
     def _start_first(self) -> None:
@@ -278,6 +282,11 @@ class Sender:
             # Without this, what nobody flushes would be gone with the interpreter.
             atexit.register(self.abandon)
             self._start()
+
+    def _start_another(self) -> None:
+        if len(self._threads) < self._senders:
+            with suppress(RuntimeError):  # there can be no more threads, and those that there are go on
+                self._start()
 
     def _start(self) -> None:
         # A thread of somebody who never closes must not keep the interpreter from its end.
@@ -428,6 +437,7 @@ class Sender:
             if not isinstance(verdict, Unreachable):
                 self._answered = True
             if not isinstance(verdict, Retry | Unreachable):
+                self._is_far = not attempt and self._clock() - begun > _FAR
                 return verdict
             if self._is_over():
                 return replace(verdict, message=f"{verdict.message}; then it was not tried again")
