@@ -222,9 +222,10 @@ class Extent:
         if earliest is None or latest is None:
             self.start, self.end = start, end
             return
-        if start.at <= earliest.at and (start.at < earliest.at or _RANK[start.timing] < _RANK[earliest.timing]):
+        begun, ended = start[0], end[0]
+        if begun <= earliest[0] and (begun < earliest[0] or _RANK[start.timing] < _RANK[earliest.timing]):
             self.start = start
-        if end.at >= latest.at and (end.at > latest.at or _RANK[end.timing] < _RANK[latest.timing]):
+        if ended >= latest[0] and (ended > latest[0] or _RANK[end.timing] < _RANK[latest.timing]):
             self.end = end
 
 
@@ -407,8 +408,8 @@ class Assembler:
 
     def _take_call(self, call: _Waiting[ToolCall]) -> None:
         self._tool_calls += 1
-        self._cover(call.turn, call.start, call.end)
-        early = _oldest(self._early, call.event.call_id)
+        call.turn.extent.cover(call.start, call.end)  # it is made in the present turn
+        early = _oldest(self._early, call.event.call_id) if self._early else None
         if early is not None:
             self._close_pair(call, early)
             early.turn.open -= 1
@@ -426,7 +427,8 @@ class Assembler:
         if call is not None:
             self._close_pair(call, result)
             call.turn.open -= 1
-            self._close_turn_if_over(call.turn)
+            if self._turns:
+                self._close_turn_if_over(call.turn)
             return
         result.turn.open += 1
         _put(self._early, result.event.call_id, result)
@@ -587,12 +589,12 @@ def _put(queues: _Queues[Half], call_id: str, waiting: _Waiting[Half]) -> None:
 
 def _oldest(queues: _Queues[Half], call_id: str | None) -> _Waiting[Half] | None:
     """Take the oldest of those that wait under a call id, and forget the id when it was the last."""
-    there = queues.get(call_id) if call_id else None
+    there = queues.pop(call_id, None) if call_id else None
     if not isinstance(there, deque):
-        return None if there is None else queues.pop(call_id or "")  # type: ignore[return-value]
+        return there
     oldest = there.popleft()
-    if not there:
-        del queues[call_id or ""]
+    if there:
+        queues[call_id or ""] = there
     return oldest
 
 
