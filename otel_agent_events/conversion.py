@@ -12,6 +12,7 @@ from otel_agent_events.attributes import Finisher
 from otel_agent_events.content import Policy
 from otel_agent_events.errors import ReadError, SessionError
 from otel_agent_events.events import Caution, Session, ToolResult
+from otel_agent_events.keys import Claims
 from otel_agent_events.ledger import Prefix, Seal
 from otel_agent_events.otlp import Encoded
 from otel_agent_events.otlp.plans import Plans
@@ -154,7 +155,7 @@ class Conversion:
         self._made = 0
         self._size = 0  # of the part
         self._part = Part()
-        self._part_of: dict[str, int] = {}
+        self._parts = Claims()  # by the hash of an event's key, the part in which it went out
         self._changed = 0
         self._last_key = ""
         self.trace_ids = [options.parent.trace_id if options.parent else self._identity.trace_id(source.reference)]
@@ -304,7 +305,7 @@ class Conversion:
             parent=self._options.parent,
             links=self._options.links,
             shift=self._shift,
-            part_of=self._part_of.get,
+            part_of=lambda key: self._parts.holder(hash(key)),
         )
         wants_nodes = self._wants_spans or self._options.max_trace_bytes is not None
         self._plans = None if wants_nodes else Plans.of(self._builder, self._conventions)
@@ -360,7 +361,7 @@ class Conversion:
         part.take(node, len(body))
         if isinstance(node, (EventNode, ToolNode)):
             key = (node.event if isinstance(node, EventNode) else node.either).key
-            self._part_of[key] = self._identity.part
+            self._parts.add(hash(key), self._identity.part)
         self._keep(span, body)
         return ended
 

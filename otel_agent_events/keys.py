@@ -36,8 +36,8 @@ class Keys:
     def __init__(self) -> None:
         self.duplicates = 0
         self.may_be_deep = True
-        self._taken = _Claims()
-        self._others = _Claims()  # records that did not get their own id for a key, with that id
+        self._taken = Claims()
+        self._others = Claims()  # records that did not get their own id for a key, with that id
         self._last_number: dict[str, int] = {}  # of the keys that were wanted more than once
         self._met: Counter[str] = Counter()
         self._met_in_listing: Counter[tuple[str, str]] = Counter()
@@ -168,7 +168,7 @@ def _typed(part: JSON, level: int) -> Hashable:
 _SMALL = 1 << 32
 
 
-class _Claims:
+class Claims:
     """Hashes and what each is held by; of many, in a flat table of 16 bytes each: a session may have millions.
 
     Two of a million texts are taken for one another once in some ten million sessions.
@@ -194,6 +194,18 @@ class _Claims:
         if many >= self._FEW:
             self._few = None
             self._make_table(4 * len(few), few.items())
+        return None
+
+    def holder(self, hashed: int) -> int | None:
+        """Give what a hash is held by."""
+        hashed = hashed or 1
+        if self._few is not None:
+            return self._few.get(hashed)
+        place = hashed & self._mask
+        while held := self._table[place]:
+            if held == hashed:
+                return self._table[place + 1]
+            place = (place + 2) & self._mask
         return None
 
     def add_new(self, several: Sequence[int], holders: Sequence[int]) -> bool:

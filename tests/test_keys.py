@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agent_events.ids import canonical
-from otel_agent_events.keys import DEEPEST, Keys, _canonical_of_deep, changed, key_of, shallow
+from otel_agent_events.keys import DEEPEST, Claims, Keys, _canonical_of_deep, changed, key_of, shallow
 from tests.test_attributes import ANY_JSON
 
 
@@ -173,3 +173,29 @@ def test_what_lies_deeper_than_the_limit_is_kept_as_its_json_text() -> None:
     for _ in range(DEEPEST):
         value = value[0] if isinstance(value, list) else value["in"]
     assert json.loads(value) == nested(40)
+
+
+@pytest.mark.parametrize("many", [100, 60_000])
+def test_what_a_hash_is_held_by_can_be_asked_for_of_few_and_of_many(many: int) -> None:
+    claims = Claims()
+    for number in range(many):
+        claims.add(hash(f"key {number}"), number + 1)
+
+    assert [claims.holder(hash(f"key {number}")) for number in range(many)] == list(range(1, many + 1))
+    assert claims.holder(hash("another")) is None
+    assert claims.holder(0) is None
+
+
+@pytest.mark.parametrize("many", [100, 60_000])
+def test_several_are_claimed_when_all_are_new_and_else_none(many: int) -> None:
+    keys = Keys()
+    identifiers = [f"key {number}" for number in range(many)]
+
+    assert keys.claim_new(identifiers, list(range(1, many + 1)))
+    assert not keys.claim_new(["new", "key 7"], [1, 2])
+    assert not keys.claim_new(["twice", "twice"], [1, 1])
+    assert keys.claim_new(["new", "twice"], [1, 2])
+    assert keys.claim_told("key 7", 8, lambda: None) is None
+    assert keys.claim_told("key 7", 9, lambda: None) == "key 7#2"
+    assert keys.claim_told("key 8", 1, lambda: 9) is None
+    assert keys.duplicates == 2
