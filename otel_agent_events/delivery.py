@@ -199,16 +199,21 @@ class Delivery:
             shipment.doubtful = True
 
 
-def _remember(outcome: Outcome) -> None:
+def _remember(outcomes: Sequence[Outcome]) -> None:
     """Tell the ledger what was acknowledged, at once: what it does not know is sent again when the process dies."""
-    shipment = outcome.owner
-    if (
-        isinstance(shipment, Shipment)
-        and shipment.lease is not None
-        and outcome.acknowledged == len(outcome.spans)
-        and not outcome.doubtful
-    ):
-        shipment.lease.acknowledged(outcome.first, outcome.acknowledged)
+    told: Lease | None = None
+    for outcome in outcomes:
+        shipment = outcome.owner
+        if (
+            isinstance(shipment, Shipment)
+            and shipment.lease is not None
+            and outcome.acknowledged == len(outcome.spans)
+            and not outcome.doubtful
+        ):
+            told = shipment.lease
+            told.acknowledged(outcome.first, outcome.acknowledged)
+    if told is not None:
+        told.keep_up()
 
 
 def _lacking(encoded: Encoded, shipment: Shipment) -> Iterator[Encoded]:

@@ -53,6 +53,7 @@ RENEWAL = 5.0
 _DOUBT = 10.0  # seconds without a renewal, after which it is asked for at once: something held this process up
 _GROUP = 0.01  # seconds for which writes are gathered
 _MOST = 500  # sessions in one group
+_BEHIND = 4  # answers of a destination that may be told of and not written
 
 # Time goes on for others while this machine sleeps.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC) if hasattr(time, "clock_gettime") else None
@@ -74,6 +75,7 @@ class Ledger:
         self._renewed = 0.0
         self._held: dict[str, Lease] = {}
         self._changed: dict[str, Lease] = {}
+        self._answers = 0  # told of since the last group was written
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -189,6 +191,7 @@ class Ledger:
         with self._order:
             with self._wake:
                 changed, self._changed = self._changed, {}
+                self._answers = 0
                 writes = [lease._write() for lease in changed.values()]  # noqa: SLF001 - the two are one thing
             self._put(writes)
 
@@ -392,6 +395,17 @@ class Lease:
                 return
             self._acknowledged = with_range(self._acknowledged, first, count)
             self._ledger._put_soon(self)  # noqa: SLF001
+
+    def keep_up(self) -> None:
+        """Say that all was told of one answer; when several answers are not written yet, they are when this returns.
+
+        So what may come twice when the process dies is bounded, however quickly the answers come.
+        """
+        with self._ledger._wake:  # noqa: SLF001
+            self._ledger._answers += 1  # noqa: SLF001
+            behind = self._ledger._answers >= _BEHIND  # noqa: SLF001
+        if behind:
+            self._ledger.flush()
 
     def sending(self, prefix: Prefix) -> None:
         """Say what is about to be sent of the revision, from its first span on. It is written when this returns."""

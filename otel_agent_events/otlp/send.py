@@ -99,7 +99,8 @@ class Sender:
 
     Attributes:
         failure: why nothing is sent any more, once that is so.
-        heard: is told of each outcome at once, by the thread that has it; what takes time or raises is no good there.
+        heard: is told of the outcomes of each answer at once, by the thread that has them, which asks for nothing more
+            in the meantime. It must not raise.
         wants_spans: bytes are enough.
     """
 
@@ -121,7 +122,7 @@ class Sender:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
-        self.heard: Callable[[Outcome], None] | None = None
+        self.heard: Callable[[Sequence[Outcome]], None] | None = None
         self.failure: DestinationError | None = None
         self._transport = transport
         self._deadline = deadline
@@ -568,8 +569,7 @@ class Sender:
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         if self.heard is not None:
-            for outcome in outcomes:
-                self.heard(outcome)
+            self.heard(outcomes)
         with self._room:
             self._outcomes += outcomes
 
