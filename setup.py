@@ -3,5 +3,6 @@
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-native = Extension("otel_agent_events._native", ["otel_agent_events/_native.pyx"], optional=True)
-setup(ext_modules=cythonize([native], build_dir="build"))
+(native,) = cythonize([Extension("otel_agent_events._native", ["otel_agent_events/_native.pyx"])], build_dir="build")
+native.optional = True  # said here, since cythonize forgets it
+setup(ext_modules=[native])

@@ -83,6 +83,8 @@ def are_ours(texts, Py_ssize_t deepest):
     One that has more levels than `deepest` is not.
     """
     for text in texts:
+        if not isinstance(text, bytes):
+            raise TypeError("JSON texts are bytes")
         if not _is_ours(text, deepest):
             return False
     return True
@@ -150,6 +152,98 @@ cdef bint _is_ours(bytes text, Py_ssize_t deepest) except -1:
         else:
             at += 1
     return True
+
+
+# --- digests ------------------------------------------------------------------------------------------
+
+cdef enum:
+    DEEPEST = 128  # levels of what has a digest
+
+cdef uint64_t _FIRST = <uint64_t> 0xff51afd7 << 32 | 0xed558ccd
+cdef uint64_t _SECOND = <uint64_t> 0xc4ceb9fe << 32 | 0x1a85ec53
+
+
+cdef inline uint64_t _mixed(uint64_t number) noexcept nogil:
+    """Let every bit have its say in all others."""
+    number = (number ^ number >> 33) * _FIRST
+    number = (number ^ number >> 33) * _SECOND
+    return number ^ number >> 33
+
+
+cdef uint64_t _digest_of_bytes(const uint8_t *text, Py_ssize_t size) noexcept nogil:
+    cdef uint64_t digest = <uint64_t> size * _FIRST
+    cdef uint64_t eight
+    while size >= 8:
+        memcpy(&eight, text, 8)
+        digest = ((digest ^ eight) * _FIRST)
+        digest ^= digest >> 29
+        text += 8
+        size -= 8
+    if size:
+        eight = 0
+        memcpy(&eight, text, size)
+        digest = (digest ^ eight) * _SECOND
+    return _mixed(digest)
+
+
+def digests(texts):
+    """Give for each JSON value a number that is equal for equal values, whatever the order of members.
+
+    They are in our own spelling, and have at most as many levels as a record may have.
+    """
+    return [_digest(text) for text in texts]
+
+
+cdef int64_t _digest(bytes text) except? -1:
+    cdef const uint8_t *at = <const uint8_t *> PyBytes_AS_STRING(text)
+    cdef const uint8_t *end = at + PyBytes_GET_SIZE(text)
+    cdef const uint8_t *begin
+    cdef uint64_t whole[DEEPEST]  # of each level that is open: of its members or items so far
+    cdef uint64_t name[DEEPEST]
+    cdef bint is_object[DEEPEST]
+    cdef uint64_t digest = 0
+    cdef int level = 0
+    cdef uint8_t each
+    whole[0] = name[0] = 0
+    is_object[0] = False
+    while at < end:
+        each = at[0]
+        begin = at
+        at += 1
+        if each == c',' or each == c':':
+            continue
+        if each == c'{' or each == c'[':
+            level += 1
+            if level >= DEEPEST:
+                raise ValueError("it is nested too deeply")
+            is_object[level] = each == c'{'
+            whole[level] = name[level] = 0
+            continue
+        if each == c'}' or each == c']':
+            digest = _mixed(whole[level] + (1 if each == c'}' else 2))
+            level -= 1
+            if level < 0:
+                raise ValueError("it is no JSON")
+        elif each == c'"':
+            while at < end and at[0] != c'"':
+                at += 2 if at[0] == c'\\' else 1
+            if at > end:
+                raise ValueError("it is no JSON")
+            digest = _digest_of_bytes(begin, at - begin)
+            at += 1
+            if at < end and at[0] == c':' and is_object[level]:
+                name[level] = digest
+                continue
+        else:
+            while at < end and at[0] != c',' and at[0] != c'}' and at[0] != c']':
+                at += 1
+            digest = _digest_of_bytes(begin, at - begin)
+        # Members count in any order, items in theirs.
+        if is_object[level]:
+            whole[level] += _mixed(name[level] * _SECOND ^ digest)
+        else:
+            whole[level] = _mixed(whole[level] * _FIRST + digest + 3)
+    return <int64_t> whole[0]
 
 
 # --- times --------------------------------------------------------------------------------------------
@@ -391,6 +485,8 @@ cdef void _line(Line *line, const uint8_t *at, const uint8_t *end, bint escaped)
         character = at[0]
         if character < 0x80:
             if escaped and character == c'\\':
+                if end - at < 2 or (at[1] == c'u' and end - at < 6):
+                    return  # an escape that is cut off, as no writer leaves it
                 character = at[1]
                 at += 2
                 if character == c'n':

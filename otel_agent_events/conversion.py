@@ -41,7 +41,7 @@ _STRIDE = 128
 _DIGESTED_AT_ONCE = 50
 """Spans, of about 100 KB."""
 
-_FACTS = frozenset((Caution, Session))
+_FACTS = (Caution, Session)
 """Items that are no events."""
 
 _ROOM_FOR_ROOT = 16_384
@@ -256,16 +256,14 @@ class Conversion:
         events: list[Event] = []
         assembler = self._assembler
         for item in items:
-            # Everything that is read comes through here; and nothing inherits from what is looked for.
-            kind = item.__class__
-            if kind in _FACTS:
-                self._learn(item)  # type: ignore[arg-type]
+            if isinstance(item, _FACTS):
+                self._learn(item)
                 continue
             if assembler is None:
                 assembler = self._begun()
-            if kind is ToolResult and item.subagent is not None:  # type: ignore[union-attr]
-                self.subagents[item.subagent.reference] = None  # type: ignore[union-attr]
-            events.append(item)  # type: ignore[arg-type]
+            if isinstance(item, ToolResult) and item.subagent is not None:
+                self.subagents[item.subagent.reference] = None
+            events.append(item)
         if not events or assembler is None:
             return ()
         self.events += len(events)

@@ -133,6 +133,15 @@ class _TooDeepError(Exception):
     """A record has more than `DEEPEST` levels."""
 
 
+def digest_of(value: JSON) -> int:
+    """Give a number that is equal for equal JSON in this process, whatever the order of members.
+
+    Args:
+        value: has at most `DEEPEST` levels.
+    """
+    return hash(_typed(value, 1))
+
+
 def _typed(part: JSON, level: int) -> Hashable:
     """Give a value that is equal for equal JSON and for nothing else, whatever the order of members.
 

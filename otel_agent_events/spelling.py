@@ -10,6 +10,7 @@ from msgspec.json import format as spaced
 from pydantic_core import from_json
 
 from otel_agent_events.attributes import json_bytes
+from otel_agent_events.keys import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,6 +75,11 @@ def are_ours(texts: Sequence[bytes], deepest: int) -> bool:
     return True
 
 
+def digests(texts: Sequence[Written]) -> Sequence[int]:
+    """Give for each JSON value a number, equal for equal values in this process, whatever the order of members."""
+    return [digest_of(from_json(text)) for text in texts]
+
+
 # JSON that has none of these is in our spelling, spaces apart: half a character, a letter or a slash that need not be
 # escaped; and a number that is no integer, or too long for one.
 _STRANGE_ESCAPE = re.compile(rb'\\[^"nrtbf\\]')
@@ -83,11 +89,13 @@ _NUMBERS = tuple(re.compile(before + _NUMBER).findall for before in (rb':(?<=":)
 
 
 is_utf8: Callable[[Buffer], bool]
+digests_of: Callable[[Sequence[Written]], Sequence[int]]
 _are_ours: Callable[[Sequence[bytes], int], bool]
 try:
     from otel_agent_events._native import are_ours as compiled_are_ours
+    from otel_agent_events._native import digests as compiled_digests
     from otel_agent_events._native import is_utf8 as compiled_is_utf8
 except ImportError:  # it was installed without a C compiler
-    is_utf8, _are_ours = decodes, are_ours
+    is_utf8, _are_ours, digests_of = decodes, are_ours, digests
 else:
-    is_utf8, _are_ours = compiled_is_utf8, compiled_are_ours
+    is_utf8, _are_ours, digests_of = compiled_is_utf8, compiled_are_ours, compiled_digests

@@ -152,3 +152,41 @@ def test_the_times_that_platforms_write_are_read_quickly() -> None:
     assert native.parse_usual("2026-11-18T08:00:01.234567Z") == times.parse_plain("2026-11-18T08:00:01.234567Z")
     assert native.parse_usual("2026-03-01T00:00:00Z") == 1_772_323_200 * times.SECOND
     assert native.parse_usual("2000-02-28T23:59:59.999999999Z") == 951_782_399_999_999_999
+
+
+def _turned(value: Any, draw: Any) -> Any:
+    """Give an equal value with its members in another order."""
+    if isinstance(value, dict):
+        return {name: _turned(value[name], draw) for name in draw(st.permutations(list(value)))}
+    return [_turned(each, draw) for each in value] if isinstance(value, list) else value
+
+
+DIGESTS = pytest.mark.parametrize("digests", [spelling.digests, native.digests], ids=["Python", "compiled"])
+
+
+@DIGESTS
+@given(st.data(), VALUES)
+def test_equal_values_have_one_digest_whatever_the_order_of_members(
+    digests: Any, data: st.DataObject, value: Any
+) -> None:
+    first, second = digests([json_bytes(value), json_bytes(_turned(value, data.draw))])
+
+    assert first == second
+
+
+@DIGESTS
+@given(VALUES, VALUES)
+@example({"a": 1, "b": 2}, {"a": 2, "b": 1})
+@example([1, 2], [2, 1])
+@example([[1], 2], [[1, 2]])
+@example({"a": {}}, {"a": []})
+@example("1", 1)
+@example(1, 1.0)
+@example([], [[]])
+@example({"a": {"b": 1}, "c": 2}, {"a": {"b": 2}, "c": 1})
+@example(["a", "b"], ["ab"])
+@example("abcdefgh", "abcdefgh\0")
+def test_other_values_have_other_digests(digests: Any, first: Any, second: Any) -> None:
+    one, other = json.dumps(first, sort_keys=True), json.dumps(second, sort_keys=True)
+
+    assert (len(set(digests([json_bytes(first), json_bytes(second)]))) == 1) == (one == other)

@@ -199,7 +199,7 @@ class Usual(Protocol):
 
 
 @runtime_checkable
-class Quick(Protocol):
+class Quick(Fetcher, Protocol):
     """What a fetcher has as well when it can read usual answers without parsing all that is in them."""
 
     def usual(self, content: bytes | memoryview, label: str | None = None) -> Usual | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.events import value
-from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher, Quick, Readable, form_of
+from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher, Quick, Readable, Usual, form_of
 from otel_agent_events.fetchers.client import integer
 from otel_agent_events.originals import with_originals
 from otel_agent_events.reference import Reference
@@ -278,20 +278,45 @@ def _values(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
         return _values_one_by_one(content, name)
 
 
+class _Taken(NamedTuple):
+    """An answer that one fetcher has taken without parsing it, so that no other one is asked."""
+
+    fetcher: Fetcher
+    label: str
+    body: Usual
+
+
 def _usual_values(content: bytes) -> list[JSON]:
     """Take a file of one answer a line, when the first one is as usual; an empty list for any other file.
 
     Raises:
         ValueError: a line is no JSON value, or one that only the standard library can read.
     """
-    fetchers = [fetcher for fetcher in _loaded()[0] if isinstance(fetcher, Quick)]
+    fetchers = _loaded()[0]
     values: list[JSON] = []
-    for line in _lines(content) if fetchers else ():
-        usual = next(filter(None, (fetcher.usual(line) for fetcher in fetchers)), None)
-        if usual is None and not values:
-            break
-        values.append(from_json(bytes(line), cache_strings="keys") if usual is None else usual)
+    quick: Quick | None = None
+    for line in _lines(content) if any(isinstance(fetcher, Quick) for fetcher in fetchers) else ():
+        if not values:
+            quick = _quick_for(line, fetchers)
+            if quick is None:
+                break
+        assert quick is not None  # noqa: S101 - else there is no second line
+        usual = quick.usual(line)
+        label = None if usual is None else quick.recognise(usual)
+        if usual is None or label is None:
+            values.append(from_json(bytes(line), cache_strings="keys"))
+        else:
+            values.append(_Taken(quick, label, usual))
     return values
+
+
+def _quick_for(line: memoryview, fetchers: Sequence[Fetcher]) -> Quick | None:
+    """Find the fetcher that reads a file quickly: the one that its first answer is of, when all are asked."""
+    if not any(isinstance(fetcher, Quick) and fetcher.usual(line) is not None for fetcher in fetchers):
+        return None
+    body = from_json(bytes(line), cache_strings="keys")
+    known = next((fetcher for fetcher in fetchers if fetcher.recognise(body) is not None), None)
+    return known if isinstance(known, Quick) else None
 
 
 def _lines(content: bytes) -> Iterator[memoryview]:
@@ -376,10 +401,14 @@ def _recognised(
     pending = list(reversed(values))
     while pending:
         body = pending.pop()
+        source = f"answer {len(found) + 1} of {name}"
+        if isinstance(body, _Taken):
+            found.append((body.fetcher, Answer(label=body.label, body=body.body, source=source)))
+            continue
         known = next(((each, label) for each in fetchers if (label := each.recognise(body)) is not None), None)
         if known is not None:
             fetcher, label = known
-            found.append((fetcher, Answer(label=label, body=body, source=f"answer {len(found) + 1} of {name}")))
+            found.append((fetcher, Answer(label=label, body=body, source=source)))
         elif isinstance(body, list) and body:
             pending.extend(reversed(body))
         else:

@@ -27,9 +27,10 @@ from otel_agent_events.reference import Reference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from msgspec import Raw
+
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Asking, Finding, Item
-    from otel_agent_events.fetchers.vectara_pages import UsualRecord
 
 BASE_URL = "https://api.vectara.io"
 TOKEN_URL = "https://auth.vectara.io/oauth2/token"  # noqa: S105 - an address, not a secret
@@ -322,7 +323,7 @@ class VectaraReader:
                 return events
         return filter(None, map(self._read_one, page.records))
 
-    def _read_one(self, record: UsualRecord) -> Event | None:
+    def _read_one(self, record: Raw) -> Event | None:
         usual = read_usual(record, self._session.id, self._subagents)
         if usual is None:
             return self._read(json_of(record))

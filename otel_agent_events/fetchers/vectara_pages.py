@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError, field
-from msgspec.json import Decoder, encode
+from msgspec.json import Decoder
 from pydantic_core import from_json
 
 from otel_agent_events.attributes import json_bytes
@@ -20,7 +20,7 @@ from otel_agent_events.events import AgentMessage, Event, Text, Thinking, ToolCa
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.fetchers.vectara_events import subagent_of
 from otel_agent_events.keys import DEEPEST
-from otel_agent_events.spelling import is_utf8, may_be_deeper, written
+from otel_agent_events.spelling import digests_of, is_utf8, may_be_deeper, written
 from otel_agent_events.times import parse_usual
 
 if TYPE_CHECKING:
@@ -74,15 +74,15 @@ class _Words(Struct, tag_field="type", tag="text", forbid_unknown_fields=True, g
     content: Raw
 
 
-class _Whole(Struct):
+class _Whole(Struct, forbid_unknown_fields=True):
     """A page on which every record is as usual."""
 
     events: list[_AnyRecord]
     metadata: Raw = Raw(b"null")
 
 
-class _Mixed(Struct):
-    """Any other page."""
+class _Mixed(Struct, forbid_unknown_fields=True):
+    """Any other page. What has other members may be of another platform, and is left to those who look at all of it."""
 
     events: list[Raw]
     metadata: Raw = Raw(b"null")
@@ -97,8 +97,7 @@ UsualRecord: TypeAlias = _AnyRecord | Raw
 _Usual: TypeAlias = "tuple[Event, int]"
 """What is read of a record: its event, with the platform's id for a key, and a digest of the record.
 
-Digests are equal for equal records, in this process. A record that has the members of a nested object in another order
-is another record.
+Digests are equal for equal records, in this process.
 """
 
 
@@ -139,9 +138,9 @@ class UsualPage:
         return parse_json(bytes(self._text))
 
     @property
-    def records(self) -> Sequence[UsualRecord]:
-        """Its records."""
-        return _records(self._text)[0]
+    def records(self) -> Sequence[Raw]:
+        """Its records, as they were written."""
+        return _mixed(self._text).events
 
     def read(self, session: str | None, subagents: Subagents) -> tuple[list[Event], list[int]] | None:
         """Read all its records at once.
@@ -155,15 +154,15 @@ class UsualPage:
         """
         events: list[Event] = []
         digests: list[int] = []
-        records = self.records
+        records = _records(self._text)[0]
         try:
             contents = written([bytes(record.content) for record in records], DEEPEST - 1)  # type: ignore[union-attr]
         except (AttributeError, ValueError):
             return None
-        for record, content in zip(records, contents, strict=True):
+        for record, content, digest in zip(records, contents, digests_of(contents), strict=True):
             if record.session_key != session:  # type: ignore[union-attr]
                 return None
-            usual = _READ[record.__class__](record, content, subagents)
+            usual = _READ[record.__class__](record, content, digest, subagents)
             if usual is None:
                 return None
             events.append(usual[0])
@@ -185,29 +184,30 @@ def _records(text: bytes | memoryview) -> tuple[Sequence[UsualRecord], bytes]:
         return list(map(_as_usual, mixed.events)), bytes(mixed.metadata)
 
 
-def read_usual(record: UsualRecord, session: str | None, subagents: Subagents) -> _Usual | None:
+def read_usual(record: Raw, session: str | None, subagents: Subagents) -> _Usual | None:
     """Read one record of a page; None when it is out of the usual."""
-    if isinstance(record, Raw) or record.session_key != session:
+    found = _as_usual(record)
+    if isinstance(found, Raw) or found.session_key != session:
         return None
     try:
-        (content,) = written([bytes(record.content)], DEEPEST - 1)
+        contents = written([bytes(found.content)], DEEPEST - 1)
     except ValueError:
         return None
-    return _READ[type(record)](record, content, subagents)
+    return _READ[type(found)](found, contents[0], digests_of(contents)[0], subagents)
 
 
 def usual_digest(record: JSON, session: str | None) -> int | None:
     """Give the digest that a record has when it is read from a `UsualPage`; None when it is out of the usual."""
     try:
-        usual = read_usual(_as_usual(Raw(json_bytes(record))), session, {})
+        usual = read_usual(Raw(json_bytes(record)), session, {})
     except (ValueError, RecursionError):
         return None
     return None if usual is None else usual[1]
 
 
-def json_of(record: UsualRecord) -> JSON:
+def json_of(record: Raw) -> JSON:
     """Give a record as parsed JSON."""
-    return parse_json(bytes(record) if isinstance(record, Raw) else encode(record))
+    return parse_json(bytes(record))
 
 
 # --- records ------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def _named_by(record: Raw) -> str:
             return ""
 
 
-def _read_message(record: _Message, content: bytes, _: Subagents) -> _Usual | None:
+def _read_message(record: _Message, content: bytes, digest: int, _: Subagents) -> _Usual | None:
     at = parse_usual(record.created_at)
     if at is None or not record.id:
         return None
@@ -250,26 +250,26 @@ def _read_message(record: _Message, content: bytes, _: Subagents) -> _Usual | No
         return None
     parts = tuple([Text(text=text) for text in said])
     event = UserMessage(key=record.id, id=record.id, type="input_message", start=at, end=at, parts=parts)
-    return event, hash((UserMessage, record.created_at, content)) or 1
+    return event, hash((UserMessage, record.created_at, digest)) or 1
 
 
-def _read_thinking(record: _Thinking, content: bytes, _: Subagents) -> _Usual | None:
+def _read_thinking(record: _Thinking, content: bytes, digest: int, _: Subagents) -> _Usual | None:
     at = parse_usual(record.created_at)
     if at is None or content[0] != _QUOTE or not record.id:
         return None
     event = Thinking(key=record.id, id=record.id, type="thinking", end=at, text=content)
-    return event, hash((Thinking, record.created_at, content)) or 1
+    return event, hash((Thinking, record.created_at, digest)) or 1
 
 
-def _read_output(record: _Output, content: bytes, _: Subagents) -> _Usual | None:
+def _read_output(record: _Output, content: bytes, digest: int, _: Subagents) -> _Usual | None:
     at = parse_usual(record.created_at)
     if at is None or content[0] != _QUOTE or not record.id:
         return None
     event = AgentMessage(key=record.id, id=record.id, type="agent_output", end=at, parts=(Text(text=content),))
-    return event, hash((AgentMessage, record.created_at, content)) or 1
+    return event, hash((AgentMessage, record.created_at, digest)) or 1
 
 
-def _read_call(record: _Call, content: bytes, _: Subagents) -> _Usual | None:
+def _read_call(record: _Call, content: bytes, digest: int, _: Subagents) -> _Usual | None:
     at, call_id, tool = parse_usual(record.created_at), record.tool_call_id, record.tool_name
     configuration = _configuration(record)
     if at is None or configuration == "" or not (record.id and tool and call_id):
@@ -287,10 +287,11 @@ def _read_call(record: _Call, content: bytes, _: Subagents) -> _Usual | None:
         configuration=configuration,
         arguments=content,
     )
-    return event, hash((ToolCall, record.created_at, call_id, tool, configuration, content)) or 1
+    named = record.tool_configuration is UNSET
+    return event, hash((ToolCall, record.created_at, call_id, tool, configuration, named, digest)) or 1
 
 
-def _read_result(record: _Result, content: bytes, subagents: Subagents) -> _Usual | None:
+def _read_result(record: _Result, content: bytes, digest: int, subagents: Subagents) -> _Usual | None:
     at, call_id, tool = parse_usual(record.created_at), record.tool_call_id, record.tool_name
     configuration, failed = _configuration(record), record.error
     if at is None or configuration == "" or not (record.id and tool and call_id):
@@ -310,7 +311,8 @@ def _read_result(record: _Result, content: bytes, subagents: Subagents) -> _Usua
         failed=None if failed is UNSET else failed,
         subagent=subagent_of(subagents, configuration, from_json(content)) if configuration in subagents else None,
     )
-    return event, hash((ToolResult, record.created_at, call_id, tool, configuration, failed, content)) or 1
+    named = record.tool_configuration is UNSET
+    return event, hash((ToolResult, record.created_at, call_id, tool, configuration, named, failed, digest)) or 1
 
 
 def _configuration(record: _Call | _Result) -> str | None:
@@ -324,7 +326,7 @@ def _configuration(record: _Call | _Result) -> str | None:
 _QUOTE = ord('"')
 _NULL = b"null"
 
-_READ: dict[type, Callable[[Any, bytes, Subagents], _Usual | None]] = {
+_READ: dict[type, Callable[[Any, bytes, int, Subagents], _Usual | None]] = {
     _Message: _read_message,
     _Thinking: _read_thinking,
     _Output: _read_output,

@@ -23,6 +23,7 @@ from tests.generate import Generated
 from tests.traces import trace_from
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from otel_agent_events.fetchers import Item
@@ -81,6 +82,8 @@ ODD_VALUES = st.sampled_from([
     None, "", "s", "sub", "2026-01-01T00:00:00.1234567891Z", "2026-01-01T00:00:00+01:00", 0, 1, 1.0, True, False, [],
     {}, [{"type": "text", "content": "a", "more": 1}, 7], [{"type": "text", "content": "a/b"}], {"session_key": "y"},
     "\ud800", 2**70, {"deep": json.loads("[" * 120 + "]" * 120)}, {"a": 1e22, "b": -0.0, "c": 1.5},
+    {"x": 1, "y": {"p": "a", "q": [1, 2]}}, {"y": {"q": [1, 2], "p": "a"}, "x": 1},
+    {"x": 1, "y": {"p": "a", "q": [2, 1]}},
 ])  # fmt: skip
 
 
@@ -92,7 +95,9 @@ def _records(draw: st.DrawFn) -> Any:
     changes = draw(st.dictionaries(st.sampled_from(NAMES), ODD_VALUES, max_size=2)) if draw(st.booleans()) else {}
     without = draw(st.sets(st.sampled_from(NAMES), max_size=1)) if not draw(st.integers(0, 3)) else set()
     record = event(type_, id=f"aev_{draw(st.integers(1, 4))}") | changes
-    return {name: told for name, told in record.items() if name not in without}
+    kept = [name for name in record if name not in without]
+    names = draw(st.permutations(kept)) if not draw(st.integers(0, 3)) else kept
+    return {name: record[name] for name in names}
 
 
 @given(st.lists(st.lists(_records(), max_size=5), min_size=1, max_size=3), st.sampled_from(sorted(SPELLINGS)))
@@ -193,6 +198,18 @@ def test_a_large_session_is_the_same_bytes_whether_it_is_fetched_saved_or_parsed
     assert traces["fetched"] == traces["saved"] == traces["parsed"]
 
 
+def test_equal_records_are_one_whatever_the_order_of_members_and_others_are_not() -> None:
+    call = event("tool_input", tool_input={"x": 1, "y": {"p": "a", "q": [1, 2]}})
+    turned = event("tool_input", tool_input={"y": {"q": [1, 2], "p": "a"}, "x": 1})
+    other = event("tool_input", tool_input={"x": 1, "y": {"p": "a", "q": [2, 1]}})
+    renamed = {name.replace("_name", "") if "configuration" in name else name: told for name, told in call.items()}
+
+    for again, duplicates in ((turned, 1), (other, 0), (renamed, 0)):
+        bodies = [{"events": [call]}, {"events": [again]}]
+        assert read(*(UsualPage.of(spelled(body)) for body in bodies))[1] == duplicates
+        assert read(*bodies)[1] == duplicates
+
+
 # --- saved pages --------------------------------------------------------------------------------------
 
 
@@ -223,3 +240,28 @@ def test_half_a_character_costs_no_other_record() -> None:
     trace = trace_from(Source(reference=REFERENCE, fetcher=Vectara(), answers=found.answers), FULL)
 
     assert [span.attributes["otel_agent_events.summary"] for span in trace.spans[:-1]] == ["a", "\\ud800", "c"]
+
+
+def test_a_page_of_another_platform_is_not_taken_for_vectaras(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Acme(Vectara):
+        name = "acme"
+        path = ("SESSION",)  # type: ignore[assignment]
+
+        def usual(self, content: bytes | memoryview, label: str | None = None) -> None:
+            """Read everything from parsed JSON."""
+
+        def recognise(self, body: Any) -> str | None:
+            return "events" if "acme" in str(body["events"]) else None
+
+        def identify(self, answers: Sequence[Answer]) -> tuple[str, ...]:
+            return (str(answers[0].body["events"][0]["session_key"]),)
+
+    acme, vectara = Acme(), Vectara()
+    monkeypatch.setattr(saved, "_loaded", lambda: ([acme, vectara], []))
+    content = spelled({"events": [event("thinking", content="acme")]}) + b"\n"
+
+    (found,) = saved.load(content * 2, "pages.jsonl")
+    (ours,) = saved.load(spelled({"events": [event("thinking")]}), "pages.jsonl")
+
+    assert (found.fetcher, found.reference) == (acme, Reference("acme", ("s",)))
+    assert ours.fetcher is vectara
