@@ -253,13 +253,13 @@ class Claims:
         self._room -= 1
         if not self._room:
             old = self._table
-            self._make_table(len(old), ((old[at], old[at + 1]) for at in range(0, len(old), 2) if old[at]))
+            self._make_table(len(old) - 1, ((old[at], old[at + 1]) for at in range(0, len(old), 2) if old[at]))
         return None
 
     def _make_table(self, places: int, entries: Iterable[tuple[int, int]]) -> None:
-        """Make a table with as many places as the next power of two, and fill it."""
+        """Make a table with as many places as the next power of two above, and fill it."""
         places = 1 << places.bit_length()
-        self._table = array("q", bytes(16 * places))
+        self._table = array("q", (0,)) * (2 * places)  # made in one piece: a copy would be as large again
         self._mask = 2 * places - 2  # of an even number: the hash stands there, and its holder beside it
         self._room = int(self._FULLEST * places)
         for hashed, holder in entries:
