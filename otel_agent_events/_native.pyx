@@ -201,7 +201,7 @@ cdef int64_t _digest(bytes text) except? -1:
     cdef uint64_t whole[DEEPEST]  # of each level that is open: of its members or items so far
     cdef uint64_t name[DEEPEST]
     cdef bint is_object[DEEPEST]
-    cdef uint64_t digest = 0
+    cdef uint64_t eight, digest = 0
     cdef int level = 0
     cdef uint8_t each
     whole[0] = name[0] = 0
@@ -226,7 +226,13 @@ cdef int64_t _digest(bytes text) except? -1:
                 raise ValueError("it is no JSON")
         elif each == c'"':
             while at < end and at[0] != c'"':
-                at += 2 if at[0] == c'\\' else 1
+                while end - at >= 8:
+                    memcpy(&eight, at, 8)
+                    if (_zeros(eight ^ _QUOTES) | _zeros(eight ^ _BACKSLASHES)) & _HIGH_BITS:
+                        break
+                    at += 8
+                if at < end and at[0] != c'"':
+                    at += 2 if at[0] == c'\\' else 1
             if at > end:
                 raise ValueError("it is no JSON")
             digest = _digest_of_bytes(begin, at - begin)
