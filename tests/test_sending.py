@@ -506,8 +506,9 @@ def test_a_destination_that_was_busy_and_then_went_away_is_no_3() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_it_says_how_far_it_came_and_the_same_command_goes_on(number: signal.Signals) -> None:
-    path = saved(lines(20_000, size=500))
-    slowly = [HttpReply(body=(b"",), pause=0.05) for _ in range(1000)]
+    # Twenty requests, of which at most eight are under way when the second one is taken.
+    path = saved(lines(20_000, size=2_000))
+    slowly = [HttpReply(body=(b"",), pause=0.3) for _ in range(1000)]
     with http_collector(*slowly) as collector:
         running = start(str(path), "--endpoint", collector.url)
         while running.poll() is None and len(collector.taken) < 2:
