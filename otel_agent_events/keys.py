@@ -223,13 +223,8 @@ class Claims:
         if 0 in several or len(set(several)) < len(several):
             return False
         if few is None:
-            table, mask = self._table, self._mask
-            for hashed in several:
-                place = hashed & mask
-                while held := table[place]:
-                    if held == hashed:
-                        return False
-                    place = (place + 2) & mask
+            if any(self.holder(hashed) is not None for hashed in several):
+                return False
             for hashed, holder in zip(several, holders, strict=True):
                 self._add_to_table(hashed, holder)
             return True
