@@ -45,7 +45,7 @@ lock: $(VENV)/ready ## Pin the development tools anew
 clean:
 	rm -rf $(VENV) dist demo.otlp.jsonl
 
-$(VENV)/ready: requirements-dev.txt pyproject.toml setup.py otel_agent_events/_native.pyx
+$(VENV)/ready: requirements-dev.txt pyproject.toml setup.py $(wildcard otel_agent_events/_native*.p*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
 	@echo "Setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from otel_agent_events.assemble import Assembler, EventNode, SessionNode, ToolNode
 from otel_agent_events.attributes import Finisher
 from otel_agent_events.content import Policy
+from otel_agent_events.digests import RunningDigest
 from otel_agent_events.errors import ReadError, SessionError
 from otel_agent_events.events import Caution, Session, ToolResult
 from otel_agent_events.keys import Claims
@@ -21,7 +21,7 @@ from otel_agent_events.spans import Identity, Link, Remote, Resource, SpanBuilde
 from otel_agent_events.times import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from otel_agent_events.assemble import Node
     from otel_agent_events.conventions import Convention
@@ -37,9 +37,6 @@ MOST = 2_000
 
 _STRIDE = 128
 """Items that are taken at once."""
-
-_DIGESTED_AT_ONCE = 50
-"""Spans, of about 100 KB."""
 
 _FACTS = (Caution, Session)
 """Items that are no events."""
@@ -148,7 +145,8 @@ class Conversion:
         self._first_known = self._session
         self._resource: Resource | None = None
         self._wants_spans = spans
-        self._digest = sha256() if digest else None
+        self._digest = RunningDigest() if digest else None
+        self._digest_given: Callable[[], str] | None = None
         self._mark = mark
         self._spans: list[Span] = []
         self._bodies: list[bytes] = []
@@ -202,9 +200,10 @@ class Conversion:
         yield from self._close(most)
 
     @property
-    def given(self) -> Prefix | None:
-        """What was given so far, when there is a digest."""
-        return None if self._digest is None else Prefix(spans=self._made, digest=self._digest.hexdigest())
+    def given(self) -> Callable[[], Prefix] | None:
+        """What was given so far, when there is a digest; to be called later, since a digest takes a while."""
+        spans, digest = self._made, self._digest_given
+        return None if digest is None else lambda: Prefix(spans=spans, digest=digest())
 
     def moved(self, at: int) -> int:
         """Give the nanosecond at which something lies in the trace that lies at this one in the session."""
@@ -388,20 +387,14 @@ class Conversion:
         head = self._encoder.head(self._resource)
         if self._digest is not None:
             if not first:
-                self._digest.update(head.resource + head.scope)
+                self._digest.update([head.resource, head.scope])
             done = 0
             if 0 < self._mark - first <= len(bodies):
                 done = self._mark - first
-                self._digested(bodies[:done])
-                self.marked = Prefix(spans=self._mark, digest=self._digest.hexdigest())
-            self._digested(bodies[done:])
+                marked = self._digest.update(bodies[:done])
+                self.marked = Prefix(spans=self._mark, digest=marked())
+            self._digest_given = self._digest.update(bodies[done:])
         return Encoded(spans=spans, head=head, bodies=bodies, owner=self._owner, first=first)
-
-    def _digested(self, bodies: Sequence[bytes]) -> None:
-        """Take spans into the digest: some at a time, since a large piece of memory is not had for nothing."""
-        assert self._digest is not None  # noqa: S101 - else nobody asks
-        for begin in range(0, len(bodies), _DIGESTED_AT_ONCE):
-            self._digest.update(b"".join(bodies[begin : begin + _DIGESTED_AT_ONCE]))
 
     # --- the end --------------------------------------------------------------------------------------
 

@@ -257,8 +257,11 @@ class Run:
     def _ready(
         self, conversion: Conversion, shift: int, shipment: Shipment, plan: _Plan, reference: object
     ) -> Iterator[Encoded]:
-        """Give the spans that may go out: none before there are more of them than are held back, or all."""
-        held: deque[tuple[Encoded, Prefix | None]] = deque()
+        """Give the spans that may go out: none before there are more of them than are held back, or all.
+
+        The latest stay here until more are made: meanwhile their digest is taken.
+        """
+        held: deque[tuple[Encoded, Callable[[], Prefix] | None]] = deque()
         begun = sealed = False
         encoded = conversion.encoded(shift=shift, owner=shipment)
         failure: SessionError | None = None
@@ -287,7 +290,7 @@ class Run:
         shipment: Shipment,
         plan: _Plan,
         reference: object,
-        prefix: Prefix | None,
+        prefix: Callable[[], Prefix] | None,
         *,
         begun: bool,
         sealed: bool,
@@ -308,9 +311,10 @@ class Run:
         if lease.lost:
             raise SessionError(f"another run has taken {reference} over, as this one seemed dead")
         if not begun:
-            lease.begin(plan.revision, conversion.trace_ids[0].hex(), seal=seal, prefix=prefix)
+            told = None if prefix is None else prefix()
+            lease.begin(plan.revision, conversion.trace_ids[0].hex(), seal=seal, prefix=told)
         elif seal is None and prefix is not None:
-            lease.sending(prefix)
+            lease.sending(prefix())
         elif seal is not None and not sealed:
             lease.seal(seal)
         if self._book is not None and self._book.fails:

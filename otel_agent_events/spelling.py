@@ -30,10 +30,15 @@ def written(texts: Sequence[bytes], deepest: int) -> Sequence[Written]:
     Raises:
         ValueError: something in them is no text in UTF-8, or half a character, or nested too deeply.
     """
-    if _are_ours(texts, deepest):
+    if are_ours(texts, deepest):
         return texts
-    ours = [json_bytes(from_json(text)) for text in texts]
-    if any(map(may_be_deeper, ours, repeat(deepest))):
+    return list(map(respelled, texts, repeat(deepest)))
+
+
+def respelled(text: bytes, deepest: int) -> Written:
+    """Spell a JSON value as `attributes.json_bytes` does, however it is spelled; as `written` otherwise."""
+    ours = json_bytes(from_json(text))
+    if may_be_deeper(ours, deepest):
         raise ValueError("it may be nested too deeply")
     return ours
 
@@ -89,13 +94,9 @@ _NUMBERS = tuple(re.compile(before + _NUMBER).findall for before in (rb':(?<=":)
 
 
 is_utf8: Callable[[Buffer], bool]
-digests_of: Callable[[Sequence[Written]], Sequence[int]]
-_are_ours: Callable[[Sequence[bytes], int], bool]
 try:
-    from otel_agent_events._native import are_ours as compiled_are_ours
-    from otel_agent_events._native import digests as compiled_digests
     from otel_agent_events._native import is_utf8 as compiled_is_utf8
 except ImportError:  # it was installed without a C compiler
-    is_utf8, _are_ours, digests_of = decodes, are_ours, digests
+    is_utf8 = decodes
 else:
-    is_utf8, _are_ours, digests_of = compiled_is_utf8, compiled_are_ours, compiled_digests
+    is_utf8 = compiled_is_utf8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import example, given
@@ -16,7 +16,19 @@ from otel_agent_events.otlp import composing
 from otel_agent_events.own import shortened
 from tests.native import native
 
-ARE_OURS = pytest.mark.parametrize("are_ours", [spelling.are_ours, native.are_ours], ids=["Python", "compiled"])
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def compiled_are_ours(texts: Sequence[bytes], deepest: int) -> bool:
+    return all(native.look(text, deepest)[0] for text in texts)
+
+
+def compiled_digests(texts: Sequence[bytes]) -> list[int]:
+    return [native.look(text, 99)[1] for text in texts]
+
+
+ARE_OURS = pytest.mark.parametrize("are_ours", [spelling.are_ours, compiled_are_ours], ids=["Python", "compiled"])
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text('a "\\/\n\t\x01é👍e1.', max_size=20)
 _FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1e22, 1e-7, 1.5, 0.0, -0.0, 1e16, 1e5])
@@ -73,7 +85,7 @@ def test_an_integer_that_is_too_long_for_python_is_not_passed_on(digits: int) ->
     text = b"[" + b"9" * digits + b"]"
 
     assert not spelling.are_ours([text], 99)
-    assert not native.are_ours([text], 99)
+    assert not compiled_are_ours([text], 99)
 
 
 @given(st.binary(max_size=12) | _TEXT.map(str.encode) | st.binary(max_size=3).map(lambda each: b"abcdefgh" + each))
@@ -161,7 +173,7 @@ def _turned(value: Any, draw: Any) -> Any:
     return [_turned(each, draw) for each in value] if isinstance(value, list) else value
 
 
-DIGESTS = pytest.mark.parametrize("digests", [spelling.digests, native.digests], ids=["Python", "compiled"])
+DIGESTS = pytest.mark.parametrize("digests", [spelling.digests, compiled_digests], ids=["Python", "compiled"])
 
 
 @DIGESTS
@@ -172,6 +184,13 @@ def test_equal_values_have_one_digest_whatever_the_order_of_members(
     first, second = digests([json_bytes(value), json_bytes(_turned(value, data.draw))])
 
     assert first == second
+
+
+@pytest.mark.parametrize("text", [b"{", b'"', b'"ab', b'"\\', b"}", b"]", b"+", b"\xff", b"[" * 200, b'{"a":' * 99])
+def test_what_is_no_json_or_too_deep_is_not_taken_for_ours(text: bytes) -> None:
+    native.look(text, 98)  # whatever it says, it stays within the text
+
+    assert native.look(text, 98) == (False, 0) or text in {b"{", b"["}
 
 
 @DIGESTS
@@ -186,6 +205,9 @@ def test_equal_values_have_one_digest_whatever_the_order_of_members(
 @example({"a": {"b": 1}, "c": 2}, {"a": {"b": 2}, "c": 1})
 @example(["a", "b"], ["ab"])
 @example("abcdefgh", "abcdefgh\0")
+@example("a\0", "a")
+@example("\\n", "\n")
+@example({"abcdefgh": 1}, {"abcdefg": 1})
 def test_other_values_have_other_digests(digests: Any, first: Any, second: Any) -> None:
     one, other = json.dumps(first, sort_keys=True), json.dumps(second, sort_keys=True)
 

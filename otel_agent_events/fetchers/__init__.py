@@ -202,12 +202,13 @@ class Usual(Protocol):
 class Quick(Fetcher, Protocol):
     """What a fetcher has as well when it can read usual answers without parsing all that is in them."""
 
-    def usual(self, content: bytes | memoryview, label: str | None = None) -> Usual | None:
+    def usual(self, content: bytes | memoryview, label: str | None = None, *, soon: bool = True) -> Usual | None:
         """Take a body, if everything in it is as usual; None for any other, which is parsed then.
 
         Args:
             content: the body as it came; it is not changed while what comes of it is in use.
             label: that of the request, if it was asked for.
+            soon: it is read soon, so that what was made of it meanwhile may be kept until then.
 
         Where the fetcher and its reader take a body, they must take what comes out here as well, and make the same of
         both.

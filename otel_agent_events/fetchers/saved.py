@@ -26,6 +26,9 @@ _MODEL = ConfigDict(frozen=True, extra="forbid")
 _EMPTY_LIST = "an empty list"
 _SPACE = b" \t\r\n"
 _SEVERAL = 2
+_SOON = 32_000_000
+"""Bytes of a file of which more than the text may be in memory: with short contents that is as much again."""
+
 _MOST_STRANGE = 3
 _MOST_NAMES = 8
 _MOST_NAME = 40
@@ -295,13 +298,15 @@ def _usual_values(content: bytes) -> list[JSON]:
     fetchers = _loaded()[0]
     values: list[JSON] = []
     quick: Quick | None = None
+    left = _SOON
     for line in _lines(content) if any(isinstance(fetcher, Quick) for fetcher in fetchers) else ():
         if not values:
             quick = _quick_for(line, fetchers)
             if quick is None:
                 break
         assert quick is not None  # noqa: S101 - else there is no second line
-        usual = quick.usual(line)
+        usual = quick.usual(line, soon=left > 0)
+        left -= len(line)
         label = None if usual is None else quick.recognise(usual)
         if usual is None or label is None:
             values.append(from_json(bytes(line), cache_strings="keys"))

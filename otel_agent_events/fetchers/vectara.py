@@ -136,9 +136,9 @@ class Vectara:
         """Make a reader for the answers of one session."""
         return VectaraReader(reference)
 
-    def usual(self, content: bytes | memoryview, label: str | None = None) -> UsualPage | None:
+    def usual(self, content: bytes | memoryview, label: str | None = None, *, soon: bool = True) -> UsualPage | None:
         """Take a page of events as it is written, if it can be read so."""
-        return UsualPage.of(content) if label in {None, "events"} else None
+        return UsualPage.of(content, soon=soon) if label in {None, "events"} else None
 
     def recognise(self, body: JSON) -> str | None:
         """Tell a page of events, a session and an agent by their members."""

@@ -9,24 +9,26 @@ Whatever is out of the usual in any way is for `vectara_events` to read, from pa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError, field
 from msgspec.json import Decoder
+from msgspec.structs import replace
 from pydantic_core import from_json
 
 from otel_agent_events.attributes import json_bytes
 from otel_agent_events.events import AgentMessage, Event, Text, Thinking, ToolCall, ToolResult, UserMessage
 from otel_agent_events.fetchers.client import parse_json
+from otel_agent_events.fetchers.reading import Field, Form, Helpers, reader
 from otel_agent_events.fetchers.vectara_events import subagent_of
 from otel_agent_events.keys import DEEPEST
-from otel_agent_events.spelling import digests_of, is_utf8, may_be_deeper, written
-from otel_agent_events.times import parse_usual
+from otel_agent_events.spelling import is_utf8, may_be_deeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from otel_agent_events.events import JSON
+    from otel_agent_events.events import JSON, Part, Written
+    from otel_agent_events.fetchers.reading import Reading
     from otel_agent_events.fetchers.vectara_events import Subagents
 
 
@@ -94,34 +96,31 @@ _words = Decoder(list[_Words]).decode
 UsualRecord: TypeAlias = _AnyRecord | Raw
 """A record; one that is out of the usual is as it was written."""
 
-_Usual: TypeAlias = "tuple[Event, int]"
-"""What is read of a record: its event, with the platform's id for a key, and a digest of the record.
-
-Digests are equal for equal records, in this process.
-"""
-
 
 class UsualPage:
     """A page of events, as it was written.
 
-    Nothing is made of its records before they are read: of a file with many pages, only one is in memory as more than
-    its text.
+    Of a file with many pages, few are in memory as more than their text: the records of a page that is read soon are
+    kept from the first look at it until then.
 
     Attributes:
         session: the one that its records name; "" when none does.
         around: the page without its records, as parsed JSON: what tells whether there is a further one.
     """
 
-    __slots__ = ("_text", "around", "session")
+    __slots__ = ("_kept", "_text", "around", "session")
 
-    def __init__(self, text: bytes | memoryview, session: str, around: JSON) -> None:
+    def __init__(
+        self, text: bytes | memoryview, session: str, around: JSON, kept: Sequence[UsualRecord] | None = None
+    ) -> None:
         self._text = text
+        self._kept = kept
         self.session = session
         self.around = around
 
     @classmethod
-    def of(cls, text: bytes | memoryview) -> UsualPage | None:
-        """Take a body for a page of events, if it is one that can be read in this way."""
+    def of(cls, text: bytes | memoryview, *, soon: bool = True) -> UsualPage | None:
+        """Take a body for a page of events, if it is one that can be read in this way; `soon` as in `Quick`."""
         if not is_utf8(text):
             return None
         try:
@@ -129,7 +128,7 @@ class UsualPage:
             # What is very deep is parsed with the whole page: from where a record is parsed alone there is less room.
             if any(may_be_deeper(bytes(record), DEEPEST) for record in records if isinstance(record, Raw)):
                 return None
-            return cls(text, _session_of(records), {"metadata": parse_json(metadata)})
+            return cls(text, _session_of(records), {"metadata": parse_json(metadata)}, records if soon else None)
         except (ValueError, RecursionError):
             return None  # what is wrong with it is said by those who read it from parsed JSON
 
@@ -142,7 +141,7 @@ class UsualPage:
         """Its records, as they were written."""
         return _mixed(self._text).events
 
-    def read(self, session: str | None, subagents: Subagents) -> tuple[list[Event], list[int]] | None:
+    def read(self, session: str | None, subagents: Subagents) -> Reading | None:
         """Read all its records at once.
 
         Args:
@@ -152,22 +151,8 @@ class UsualPage:
         Returns:
             Their events and digests; None when one of them is out of the usual.
         """
-        events: list[Event] = []
-        digests: list[int] = []
-        records = _records(self._text)[0]
-        try:
-            contents = written([bytes(record.content) for record in records], DEEPEST - 1)  # type: ignore[union-attr]
-        except (AttributeError, ValueError):
-            return None
-        for record, content, digest in zip(records, contents, digests_of(contents), strict=True):
-            if record.session_key != session:  # type: ignore[union-attr]
-                return None
-            usual = _READ[record.__class__](record, content, digest, subagents)
-            if usual is None:
-                return None
-            events.append(usual[0])
-            digests.append(usual[1])
-        return events, digests
+        records, self._kept = self._kept or _records(self._text)[0], None
+        return _read(records, session, subagents)
 
 
 def _records(text: bytes | memoryview) -> tuple[Sequence[UsualRecord], bytes]:
@@ -184,16 +169,10 @@ def _records(text: bytes | memoryview) -> tuple[Sequence[UsualRecord], bytes]:
         return list(map(_as_usual, mixed.events)), bytes(mixed.metadata)
 
 
-def read_usual(record: Raw, session: str | None, subagents: Subagents) -> _Usual | None:
-    """Read one record of a page; None when it is out of the usual."""
-    found = _as_usual(record)
-    if isinstance(found, Raw) or found.session_key != session:
-        return None
-    try:
-        contents = written([bytes(found.content)], DEEPEST - 1)
-    except ValueError:
-        return None
-    return _READ[type(found)](found, contents[0], digests_of(contents)[0], subagents)
+def read_usual(record: Raw, session: str | None, subagents: Subagents) -> tuple[Event, int] | None:
+    """Read one record of a page: its event and its digest. None when it is out of the usual."""
+    read = _read([_as_usual(record)], session, subagents)
+    return None if read is None else (read[0][0], read[1][0])
 
 
 def usual_digest(record: JSON, session: str | None) -> int | None:
@@ -238,98 +217,53 @@ def _named_by(record: Raw) -> str:
             return ""
 
 
-def _read_message(record: _Message, content: bytes, digest: int, _: Subagents) -> _Usual | None:
-    at = parse_usual(record.created_at)
-    if at is None or not record.id:
-        return None
+def _read(records: Sequence[UsualRecord], session: str | None, subagents: Subagents) -> Reading | None:
+    """Read records; None when one of them is out of the usual, or names another session."""
+    read = None if session is None else _reader.read(records, session)
+    if read is None or not subagents:
+        return read
+    return [_with_subagent(event, subagents) for event in read[0]], read[1]
+
+
+def _with_subagent(event: Event, subagents: Subagents) -> Event:
+    if not isinstance(event, ToolResult) or event.configuration not in subagents:
+        return event
+    return replace(event, subagent=subagent_of(subagents, event.configuration, from_json(event.result)))
+
+
+def _said(content: Written) -> tuple[Part, ...] | None:
+    """Read the parts of a message; None when one of them is no words."""
     try:
         said = [bytes(words.content) for words in _words(content)]
     except ValidationError:
         return None
-    if any(text[0] != _QUOTE for text in said):
-        return None
-    parts = tuple([Text(text=text) for text in said])
-    event = UserMessage(key=record.id, id=record.id, type="input_message", start=at, end=at, parts=parts)
-    return event, hash((UserMessage, record.created_at, digest)) or 1
-
-
-def _read_thinking(record: _Thinking, content: bytes, digest: int, _: Subagents) -> _Usual | None:
-    at = parse_usual(record.created_at)
-    if at is None or content[0] != _QUOTE or not record.id:
-        return None
-    event = Thinking(key=record.id, id=record.id, type="thinking", end=at, text=content)
-    return event, hash((Thinking, record.created_at, digest)) or 1
-
-
-def _read_output(record: _Output, content: bytes, digest: int, _: Subagents) -> _Usual | None:
-    at = parse_usual(record.created_at)
-    if at is None or content[0] != _QUOTE or not record.id:
-        return None
-    event = AgentMessage(key=record.id, id=record.id, type="agent_output", end=at, parts=(Text(text=content),))
-    return event, hash((AgentMessage, record.created_at, digest)) or 1
-
-
-def _read_call(record: _Call, content: bytes, digest: int, _: Subagents) -> _Usual | None:
-    at, call_id, tool = parse_usual(record.created_at), record.tool_call_id, record.tool_name
-    configuration = _configuration(record)
-    if at is None or configuration == "" or not (record.id and tool and call_id):
-        return None
-    if content == _NULL:
-        return None
-    event = ToolCall(
-        key=record.id,
-        id=record.id,
-        type="tool_input",
-        start=at,
-        end=at,
-        call_id=call_id,
-        tool=tool,
-        configuration=configuration,
-        arguments=content,
-    )
-    named = record.tool_configuration is UNSET
-    return event, hash((ToolCall, record.created_at, call_id, tool, configuration, named, digest)) or 1
-
-
-def _read_result(record: _Result, content: bytes, digest: int, subagents: Subagents) -> _Usual | None:
-    at, call_id, tool = parse_usual(record.created_at), record.tool_call_id, record.tool_name
-    configuration, failed = _configuration(record), record.error
-    if at is None or configuration == "" or not (record.id and tool and call_id):
-        return None
-    if content == _NULL:
-        return None
-    event = ToolResult(
-        key=record.id,
-        id=record.id,
-        type="tool_output",
-        start=at,
-        end=at,
-        call_id=call_id,
-        tool=tool,
-        configuration=configuration,
-        result=content,
-        failed=None if failed is UNSET else failed,
-        subagent=subagent_of(subagents, configuration, from_json(content)) if configuration in subagents else None,
-    )
-    named = record.tool_configuration is UNSET
-    return event, hash((ToolResult, record.created_at, call_id, tool, configuration, named, failed, digest)) or 1
-
-
-def _configuration(record: _Call | _Result) -> str | None:
-    """Give the configuration of a tool, which goes by one of two names; "" for one that is out of the usual."""
-    told, other = record.tool_configuration, record.tool_configuration_name
-    if told is UNSET:
-        return None if other is UNSET else other
-    return told if other is UNSET else ""
+    return None if any(text[0] != _QUOTE for text in said) else tuple([Text(text=text) for text in said])
 
 
 _QUOTE = ord('"')
-_NULL = b"null"
 
-_READ: dict[type, Callable[[Any, bytes, int, Subagents], _Usual | None]] = {
-    _Message: _read_message,
-    _Thinking: _read_thinking,
-    _Output: _read_output,
-    _Call: _read_call,
-    _Result: _read_result,
+_NAMED = (Field("same", "session_key"), Field("text", "id", ("key", "id")))
+_STAMPED = Field("time", "created_at", ("start", "end"))
+_STAMPED_AT_ITS_END = Field("time", "created_at", ("end",))
+_OF_A_TOOL = (
+    *_NAMED,
+    _STAMPED,
+    Field("text", "tool_call_id", ("call_id",)),
+    Field("text", "tool_name", ("tool",)),
+    Field("either", "tool_configuration", ("configuration",), "tool_configuration_name"),
+)
+
+FORMS: dict[type, Form] = {
+    _Message: Form(UserMessage(key="", type="input_message"), (*_NAMED, _STAMPED), ("parts", "parts")),
+    _Thinking: Form(Thinking(key="", type="thinking"), (*_NAMED, _STAMPED_AT_ITS_END), ("words", "text")),
+    _Output: Form(AgentMessage(key="", type="agent_output"), (*_NAMED, _STAMPED_AT_ITS_END), ("part", "parts")),
+    _Call: Form(ToolCall(key="", type="tool_input"), _OF_A_TOOL, ("value", "arguments")),
+    _Result: Form(
+        ToolResult(key="", type="tool_output"), (*_OF_A_TOOL, Field("flag", "error", ("failed",))), ("value", "result")
+    ),
 }
+"""What becomes of usual records."""
+
+HELPERS = Helpers(deepest=DEEPEST - 1, parts=_said)
+
+_reader = reader(FORMS, HELPERS)

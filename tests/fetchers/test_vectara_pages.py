@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from otel_agent_events.content import Policy
 from otel_agent_events.conversion import Options
 from otel_agent_events.events import AgentMessage, Thinking, ToolCall, ToolResult, UserMessage, parsed
-from otel_agent_events.fetchers import Answer, saved
+from otel_agent_events.fetchers import Answer, saved, vectara_pages
+from otel_agent_events.fetchers.reading import RecordReader
 from otel_agent_events.fetchers.vectara import Vectara
 from otel_agent_events.fetchers.vectara_pages import UsualPage
 from otel_agent_events.pipeline import replay
@@ -20,10 +21,11 @@ from otel_agent_events.reference import Reference
 from otel_agent_events.sources import Source
 from otel_agent_events.testing import LoopbackPlatform
 from tests.generate import Generated
+from tests.native import native
 from tests.traces import trace_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from otel_agent_events.fetchers import Item
@@ -73,6 +75,13 @@ def read(*bodies: Any) -> tuple[list[str], int]:
     items += reader.close()
     kinds = (UserMessage, Thinking, ToolCall, ToolResult, AgentMessage)
     return [repr(parsed(item) if isinstance(item, kinds) else item) for item in items], reader.duplicates
+
+
+@pytest.fixture(autouse=True, scope="module", params=[RecordReader, native.RecordReader], ids=["Python", "compiled"])
+def _reader_of_records(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectara_pages, "_reader", request.param(vectara_pages.FORMS, vectara_pages.HELPERS))
+        yield
 
 
 NAMES = sorted(
@@ -247,7 +256,7 @@ def test_a_page_of_another_platform_is_not_taken_for_vectaras(monkeypatch: pytes
         name = "acme"
         path = ("SESSION",)  # type: ignore[assignment]
 
-        def usual(self, content: bytes | memoryview, label: str | None = None) -> None:
+        def usual(self, content: bytes | memoryview, label: str | None = None, *, soon: bool = True) -> None:
             """Read everything from parsed JSON."""
 
         def recognise(self, body: Any) -> str | None:
