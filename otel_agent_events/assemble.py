@@ -223,6 +223,9 @@ class Extent:
             self.start, self.end = start, end
             return
         begun, ended = start[0], end[0]
+        if begun > earliest[0] and ended > latest[0]:  # most often
+            self.end = end
+            return
         if begun <= earliest[0] and (begun < earliest[0] or _RANK[start.timing] < _RANK[earliest.timing]):
             self.start = start
         if ended >= latest[0] and (ended > latest[0] or _RANK[end.timing] < _RANK[latest.timing]):
@@ -301,13 +304,7 @@ class Assembler:
         Total: every event lands on exactly one node, here or in `close`.
         """
         take = self._take
-        for event in events:
-            if self._known is None:
-                first_known = event.end if event.start is None else event.start
-                if first_known is None and self._session.started is None:
-                    self._held.append(event)
-                    continue
-                self._release(first_known)
+        for event in events if self._known is not None else self._after_first_known(events):
             take(event)
         return self._drain() if self._closed else ()
 
@@ -328,6 +325,17 @@ class Assembler:
         return closed
 
     # --- time -----------------------------------------------------------------------------------------
+
+    def _after_first_known(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Hold undated events until there is a known time; give the others."""
+        for event in events:
+            if self._known is None:
+                first_known = event.end if event.start is None else event.start
+                if first_known is None and self._session.started is None:
+                    self._held.append(event)
+                    continue
+                self._release(first_known)
+            yield event
 
     def _release(self, first_known: int | None) -> None:
         """Let the leading undated events go: on from the session's start, or back from the first known time."""
@@ -351,18 +359,14 @@ class Assembler:
                 moment = Moment(at=at, timing="synthetic")
                 return moment, moment, False
         latest = self._latest
-        if start == end:
-            begin = finish = _moment(Moment, (end, "recorded"))
-            at, clamped = end, False
-        else:
-            begin = (
-                _moment(Moment, (end if latest is None or latest > end else latest, "inferred"))
-                if start is None
-                else _moment(Moment, (start, "recorded"))
-            )
-            clamped = end < begin.at
-            at = begin.at if clamped else end
-            finish = _moment(Moment, (at, "recorded"))
+        begin = (
+            _moment(Moment, (end if latest is None or latest > end else latest, "inferred"))
+            if start is None
+            else _moment(Moment, (start, "recorded"))
+        )
+        clamped = end < begin[0]
+        at = begin[0] if clamped else end
+        finish = _moment(Moment, (at, "recorded"))
         self._known, self._steps = at, 0
         if (latest is None or at > latest) and event.__class__ is not Note:
             self._latest = at
@@ -371,19 +375,30 @@ class Assembler:
     # --- one event ------------------------------------------------------------------------------------
 
     def _take(self, event: Event) -> None:
+        # A session has many events, so this asks for classes, and does itself what is done for nearly all of them.
+        kind = event.__class__
         self._events = index = self._events + 1
-        said = isinstance(event, UserMessage)
+        said = kind is UserMessage
         if said and not self._said:
             self._begin_turn()
         self._said = said
-        start, end, clamped = self._place(event)
+        end = event.end
+        if end is not None and event.start == end:  # a point in time
+            begin = finish = _moment(Moment, (end, "recorded"))
+            clamped = False
+            self._known, self._steps = end, 0
+            latest = self._latest
+            if (latest is None or end > latest) and kind is not Note:
+                self._latest = end
+        else:
+            begin, finish, clamped = self._place(event)
         turn = self._turn
         # Tools come first, since most events are of them.
-        if isinstance(event, ToolCall):
-            self._take_call(_Waiting(event, start, end, clamped, index, turn))
+        if kind is ToolCall:
+            self._take_call(_Waiting(event, begin, finish, clamped, index, turn))  # type: ignore[arg-type]
             return
-        if isinstance(event, ToolResult):
-            self._take_result(_Waiting(event, start, end, clamped, index, turn))
+        if kind is ToolResult:
+            self._take_result(_Waiting(event, begin, finish, clamped, index, turn))  # type: ignore[arg-type]
             return
         if isinstance(event, UserMessage):
             self._first = self._first or event
@@ -394,8 +409,8 @@ class Assembler:
             turn.failure = None
         elif isinstance(event, Note):
             self._note_failure(event, index)
-        turn.extent.cover(start, end)
-        self._closed.append(EventNode(start, end, event, index, turn.number, clamped))
+        turn.extent.cover(begin, finish)
+        self._closed.append(EventNode(begin, finish, event, index, turn.number, clamped))  # type: ignore[arg-type]
 
     def _note_failure(self, note: Note, index: int) -> None:
         """An interrupt or a limit fails its turn, unless the agent says something after it."""
@@ -408,22 +423,24 @@ class Assembler:
 
     def _take_call(self, call: _Waiting[ToolCall]) -> None:
         self._tool_calls += 1
-        call.turn.extent.cover(call.start, call.end)  # it is made in the present turn
+        turn = call.turn
+        turn.extent.cover(call.start, call.end)  # it is made in the present turn
         early = _oldest(self._early, call.event.call_id) if self._early else None
         if early is not None:
             self._close_pair(call, early)
             early.turn.open -= 1
             self._close_turn_if_over(early.turn)
             return
-        call.turn.open += 1
+        turn.open += 1
         _put(self._calls, call.event.call_id or "", call)
 
     def _take_result(self, result: _Waiting[ToolResult]) -> None:
-        self._tool_errors += result.event.failed is True
-        if not result.event.call_id:
+        event = result.event
+        self._tool_errors += event.failed is True
+        if not event.call_id:
             self._close_orphan(result)
             return
-        call = _oldest(self._calls, result.event.call_id)
+        call = _oldest(self._calls, event.call_id)
         if call is not None:
             self._close_pair(call, result)
             call.turn.open -= 1
@@ -431,26 +448,33 @@ class Assembler:
                 self._close_turn_if_over(call.turn)
             return
         result.turn.open += 1
-        _put(self._early, result.event.call_id, result)
+        _put(self._early, event.call_id, result)
 
     def _close_pair(self, call: _Waiting[ToolCall], result: _Waiting[ToolResult]) -> None:
         """Make one node of a call and its result; a result that lies before its call is clamped to it."""
-        clamped = result.end.at < call.start.at
-        start, end = call.start, call.start if clamped else result.end
-        if "synthetic" in (call.start.timing, result.end.timing):
+        start, end = call.start, result.end
+        clamped = end[0] < start[0]
+        if clamped:
+            end = start
+        if start[1] == "synthetic" or result.end[1] == "synthetic":
             start, end = (Moment(at=moment.at, timing="synthetic") for moment in (start, end))
-        self._cover(call.turn, start, end)
+        turn = call.turn
+        turn.extent.cover(start, end)
+        if turn is not self._turn:  # what the present turn covers is added when it is over
+            self._extent.cover(start, end)
+        asked, answered = call.event, result.event
         self._closed.append(
             ToolNode(
                 start,
                 end,
-                call.event,
-                result.event,
+                asked,
+                answered,
                 call.index,
                 result.index,
-                call.turn.number,
-                "error" if result.event.failed else "ok",
-                clamped=clamped or call.clamped or result.clamped,
+                turn.number,
+                "error" if answered.failed else "ok",
+                False,  # noqa: FBT003 - fields are filled by their order, which takes half of the time
+                clamped or call.clamped or result.clamped,
             )
         )
 
@@ -590,9 +614,9 @@ def _put(queues: _Queues[Half], call_id: str, waiting: _Waiting[Half]) -> None:
 def _oldest(queues: _Queues[Half], call_id: str | None) -> _Waiting[Half] | None:
     """Take the oldest of those that wait under a call id, and forget the id when it was the last."""
     there = queues.pop(call_id, None) if call_id else None
-    if not isinstance(there, deque):
-        return there
-    oldest = there.popleft()
+    if there.__class__ is not deque:
+        return there  # type: ignore[return-value]
+    oldest: _Waiting[Half] = there.popleft()
     if there:
         queues[call_id or ""] = there
     return oldest
