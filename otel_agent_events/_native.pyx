@@ -23,6 +23,7 @@ cdef extern from "structmember.h":
     int T_OBJECT_EX
     void Py_XDECREF(PyObject *each)
 
+include "_native_pieces.pxi"
 include "_native_spelling.pxi"
 include "_native_times.pxi"
 include "_native_slots.pxi"

@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from otel_agent_events.pieces import joined
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -17,7 +19,7 @@ _AT_ONCE = 50
 
 
 class RunningDigest:
-    """SHA-256 of one run of bytes after the other.
+    """SHA-256 of one run of bytes after the other, in pieces that nobody changes any more.
 
     Of much it takes as long as to make the bytes, and Python lets other threads run meanwhile: so it is taken in a
     thread, and whoever wants to know it waits as long as it needs.
@@ -31,7 +33,7 @@ class RunningDigest:
 
     def update(self, pieces: Sequence[bytes]) -> Callable[[], str]:
         """Take some more; give what tells the hex digest of all up to here, and may be asked later."""
-        if sum(map(len, pieces)) >= _WORTH and (told := self._in_thread(b"".join(pieces))) is not None:
+        if sum(map(len, pieces)) >= _WORTH and (told := self._in_thread(pieces)) is not None:
             return told.result
         self._wait()
         for begin in range(0, len(pieces), _AT_ONCE):
@@ -43,19 +45,19 @@ class RunningDigest:
         self._wait()
         return self._digest.hexdigest()
 
-    def _in_thread(self, piece: bytes) -> Future[str] | None:
+    def _in_thread(self, pieces: Sequence[bytes]) -> Future[str] | None:
         if not self._can_have_one:
             return None
         self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="digest")
         try:
-            self._latest = self._thread.submit(self._updated, piece)
+            self._latest = self._thread.submit(self._updated, pieces)
         except RuntimeError:  # there can be no more threads; what was submitted is never done
             self._can_have_one = False
             return None
         return self._latest
 
-    def _updated(self, piece: bytes) -> str:
-        self._digest.update(piece)
+    def _updated(self, pieces: Sequence[bytes]) -> str:
+        self._digest.update(joined(pieces))
         return self._digest.hexdigest()
 
     def _wait(self) -> None:

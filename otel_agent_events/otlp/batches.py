@@ -13,6 +13,7 @@ from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from otel_agent_events.otlp.encode import varint
+from otel_agent_events.pieces import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -76,7 +77,7 @@ def request(runs: Iterable[tuple[Head, Sequence[bytes]]]) -> bytes:
         for bodies in several:
             parts += bodies
         parts += (head.scope_end, head.resource_end)
-    return b"".join(parts)
+    return joined(parts)
 
 
 def around(head: Head) -> int:
