@@ -22,6 +22,7 @@ cdef extern from "structmember.h":
         PyMemberDef *d_member
     int T_OBJECT_EX
     void Py_XDECREF(PyObject *each)
+    PyObject *PyDict_GetItemWithError(object table, object key) except? NULL
 
 include "_native_pieces.pxi"
 include "_native_spelling.pxi"

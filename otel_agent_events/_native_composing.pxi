@@ -335,6 +335,12 @@ def line_of(bytes text not None):
 # --- spans --------------------------------------------------------------------------------------------
 
 
+cdef inline object _found(object table, object key):
+    """Give what a dictionary has; it is asked itself, since one with `__missing__` takes five times as long."""
+    cdef PyObject *told = PyDict_GetItemWithError(table, key)
+    return table[key] if told == NULL else <object> told
+
+
 cdef class _Op:
     """An entry of a plan for a node and events of certain types."""
 
@@ -358,7 +364,7 @@ cdef class Composer:
 
     cdef object _event_node, _tool_node, _plan_of, _pair, _failed_pair, _text_part, _sha256, _json_bytes, _from_json
     cdef object _call, _result
-    cdef Py_ssize_t _most, _start, _end, _key
+    cdef Py_ssize_t _most, _start, _end, _key, _at, _timing, _event, _asked, _answered, _tool, _failed
 
     def __init__(self, parts):
         self._event_node, self._tool_node, self._text_part = parts.event_node, parts.tool_node, parts.text_part
@@ -373,6 +379,10 @@ cdef class Composer:
         self._pair = [_Op(entry, types) for entry in parts.pair]
         self._failed_pair = [_Op(entry, types) for entry in parts.failed_pair]
         self._start, self._end = _place_of(parts.event_node, "start"), _place_of(parts.event_node, "end")
+        self._event = _place_of(parts.event_node, "event")
+        self._asked, self._answered = _place_of(parts.tool_node, "call"), _place_of(parts.tool_node, "result")
+        self._tool, self._failed = _place_of(parts.call, "tool"), _place_of(parts.result, "failed")
+        self._at, self._timing = _place_of(parts.moment, "at"), _place_of(parts.moment, "timing")
         self._key = _place_of(parts.call, "key")
         if (
             (self._start, self._end) != (_place_of(parts.tool_node, "start"), _place_of(parts.tool_node, "end"))
@@ -400,22 +410,22 @@ cdef class Composer:
             kind = type(node)
             try:
                 if kind is self._event_node:
-                    event = node.event
+                    event = _slot(node, self._event)
                     plan = self._plan_of.get(type(event))
                     made.append(
                         None if plan is None else self._span(buffer, place, node, event, None, plan[0], plan[1], plan[2])
                     )
                 elif kind is self._tool_node:
-                    event, result = node.call, node.result
+                    event, result = _slot(node, self._asked), _slot(node, self._answered)
                     if type(event) is not self._call or type(result) is not self._result:
                         made.append(None)
                     else:
-                        tool = event.tool
+                        tool = _slot(event, self._tool)
                         made.append(
                             self._span(
                                 buffer, place, node, event, result,
                                 f"execute_tool {tool}" if tool else "execute_tool", "tool",
-                                self._failed_pair if result.failed else self._pair,
+                                self._failed_pair if _slot(result, self._failed) else self._pair,
                             )
                         )
                 else:
@@ -434,7 +444,7 @@ cdef class Composer:
         cdef bytes content = b""
         cdef bytes raw, before, after, digest, error
         cdef object begin = _slot(node, self._start), end = _slot(node, self._end)
-        cdef uint64_t at = (<tuple> begin)[0], until = (<tuple> end)[0]
+        cdef uint64_t at = _slot(begin, self._at), until = _slot(end, self._at)
         if not at:
             return None
         asked.size = asked.characters = answered.size = answered.characters = 0
@@ -443,14 +453,14 @@ cdef class Composer:
         _put_bytes(buffer, trace)
         digest = self._sha256(seed + (<str> _slot(first, self._key)).encode()).digest()
         _put(buffer, PyBytes_AS_STRING(digest), 8)
-        _put_bytes(buffer, heads[name])
+        _put_bytes(buffer, _found(heads, name))
         _reserve(buffer, 18)
         buffer.data[buffer.size] = 0x39
         memcpy(buffer.data + buffer.size + 1, &at, 8)
         buffer.data[buffer.size + 9] = 0x41
         memcpy(buffer.data + buffer.size + 10, &until, 8)
         buffer.size += 18
-        _put_bytes(buffer, constant[constants])
+        _put_bytes(buffer, _found(constant, constants))
         for op in plan:
             if op.kind == CONSTANT:
                 _put_bytes(buffer, op.data)
@@ -464,11 +474,11 @@ cdef class Composer:
                     _put_text(buffer, op.name, asked.text, asked.size, NULL, 0, NULL, 0)
                 continue
             if op.kind == END:
-                _put_bytes(buffer, op.data[(<tuple> begin)[1], (<tuple> end)[1]])
+                _put_bytes(buffer, _found(op.data, (_slot(begin, self._timing), _slot(end, self._timing))))
                 continue
             if op.kind == FAILED_END:
                 timing, error, after = op.data
-                _put_bytes(buffer, timing[(<tuple> begin)[1], (<tuple> end)[1]])
+                _put_bytes(buffer, _found(timing, (_slot(begin, self._timing), _slot(end, self._timing))))
                 _put_bytes(buffer, error)
                 size = _bytes_of(<const uint8_t *> PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content), DESCRIPTION)
                 if size > self._most:
@@ -487,7 +497,7 @@ cdef class Composer:
                 if value != _slot(second, op.other):
                     raise ValueError
             elif op.kind == REPEATED:
-                _put_bytes(buffer, op.data[value])
+                _put_bytes(buffer, _found(op.data, value))
             elif op.kind == NUMBER:
                 if value is None:
                     raise ValueError

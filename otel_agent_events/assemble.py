@@ -15,7 +15,7 @@ The rules are those of mapping.md, sections 2 and 3.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar, assert_never
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias, TypeVar, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -48,9 +48,6 @@ Outcome: TypeAlias = Literal["ok", "error", "orphan_output", "missing_output", "
 T = TypeVar("T")
 Half = TypeVar("Half", ToolCall, ToolResult)
 
-_moment = tuple.__new__
-"""Makes a `Moment` in a third of the time."""
-
 _RANK: dict[Timing, int] = {"recorded": 0, "inferred": 1, "synthetic": 2}
 
 TIMINGS: tuple[Timing, ...] = tuple(_RANK)
@@ -61,7 +58,7 @@ def weaker(begun: Timing, ended: Timing) -> Timing:
     return begun if _RANK[begun] > _RANK[ended] else ended
 
 
-class Moment(NamedTuple):
+class Moment(Struct, frozen=True, gc=False):
     """A nanosecond and where it comes from."""
 
     at: int
@@ -222,13 +219,13 @@ class Extent:
         if earliest is None or latest is None:
             self.start, self.end = start, end
             return
-        begun, ended = start[0], end[0]
-        if begun > earliest[0] and ended > latest[0]:  # most often
+        begun, ended = start.at, end.at
+        if begun > earliest.at and ended > latest.at:  # most often
             self.end = end
             return
-        if begun <= earliest[0] and (begun < earliest[0] or _RANK[start.timing] < _RANK[earliest.timing]):
+        if begun <= earliest.at and (begun < earliest.at or _RANK[start.timing] < _RANK[earliest.timing]):
             self.start = start
-        if ended >= latest[0] and (ended > latest[0] or _RANK[end.timing] < _RANK[latest.timing]):
+        if ended >= latest.at and (ended > latest.at or _RANK[end.timing] < _RANK[latest.timing]):
             self.end = end
 
 
@@ -360,13 +357,13 @@ class Assembler:
                 return moment, moment, False
         latest = self._latest
         begin = (
-            _moment(Moment, (end if latest is None or latest > end else latest, "inferred"))
+            Moment(end if latest is None or latest > end else latest, "inferred")
             if start is None
-            else _moment(Moment, (start, "recorded"))
+            else Moment(start, "recorded")
         )
-        clamped = end < begin[0]
-        at = begin[0] if clamped else end
-        finish = _moment(Moment, (at, "recorded"))
+        clamped = end < begin.at
+        at = begin.at if clamped else end
+        finish = Moment(at, "recorded")
         self._known, self._steps = at, 0
         if (latest is None or at > latest) and event.__class__ is not Note:
             self._latest = at
@@ -384,7 +381,7 @@ class Assembler:
         self._said = said
         end = event.end
         if end is not None and event.start == end:  # a point in time
-            begin = finish = _moment(Moment, (end, "recorded"))
+            begin = finish = Moment(end, "recorded")
             clamped = False
             self._known, self._steps = end, 0
             latest = self._latest
@@ -453,10 +450,10 @@ class Assembler:
     def _close_pair(self, call: _Waiting[ToolCall], result: _Waiting[ToolResult]) -> None:
         """Make one node of a call and its result; a result that lies before its call is clamped to it."""
         start, end = call.start, result.end
-        clamped = end[0] < start[0]
+        clamped = end.at < start.at
         if clamped:
             end = start
-        if start[1] == "synthetic" or result.end[1] == "synthetic":
+        if start.timing == "synthetic" or result.end.timing == "synthetic":
             start, end = (Moment(at=moment.at, timing="synthetic") for moment in (start, end))
         turn = call.turn
         turn.extent.cover(start, end)

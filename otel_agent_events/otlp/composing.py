@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from pydantic_core import from_json
 
-from otel_agent_events.assemble import EventNode, ToolNode
+from otel_agent_events.assemble import EventNode, Moment, ToolNode
 from otel_agent_events.attributes import json_bytes
 from otel_agent_events.events import Text, ToolCall, ToolResult
 from otel_agent_events.otlp.encode import SMALL, VARINTS, attribute, text_header, varint
@@ -91,6 +91,7 @@ class Parts(NamedTuple):
     failed_pair: Plan
     event_node: type = EventNode
     tool_node: type = ToolNode
+    moment: type = Moment
     call: type = ToolCall
     result: type = ToolResult
     text_part: type = Text
