@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 cdef extern from "structmember.h":
@@ -24,6 +24,7 @@ cdef extern from "structmember.h":
     void Py_XDECREF(PyObject *each)
     PyObject *PyDict_GetItemWithError(object table, object key) except? NULL
 
+include "_native_claims.pxi"
 include "_native_pieces.pxi"
 include "_native_spelling.pxi"
 include "_native_times.pxi"

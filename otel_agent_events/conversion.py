@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from otel_agent_events.assemble import Assembler, EventNode, SessionNode, ToolNode
 from otel_agent_events.attributes import Finisher
+from otel_agent_events.claims import new_claims
 from otel_agent_events.content import Policy
 from otel_agent_events.digests import RunningDigest
 from otel_agent_events.errors import ReadError, SessionError
 from otel_agent_events.events import Caution, Session, ToolResult
-from otel_agent_events.keys import Claims
 from otel_agent_events.ledger import Prefix, Seal
 from otel_agent_events.otlp import Encoded
 from otel_agent_events.otlp.plans import Plans
@@ -39,6 +39,7 @@ _STRIDE = 128
 """Items that are taken at once."""
 
 _FACTS = (Caution, Session)
+_NO_EVENTS = frozenset(_FACTS)
 """Items that are no events."""
 
 _ROOM_FOR_ROOT = 16_384
@@ -153,7 +154,7 @@ class Conversion:
         self._made = 0
         self._size = 0  # of the part
         self._part = Part()
-        self._parts = Claims()  # by the hash of an event's key, the part in which it went out
+        self._parts = new_claims()  # by the hash of an event's key, the part in which it went out
         self._changed = 0
         self._last_key = ""
         self.trace_ids = [options.parent.trace_id if options.parent else self._identity.trace_id(source.reference)]
@@ -252,19 +253,22 @@ class Conversion:
 
     def _assembled(self, items: Sequence[Item]) -> Sequence[Node]:
         """Take what was read; give the nodes that are closed by it."""
-        events: list[Event] = []
-        assembler = self._assembler
-        for item in items:
-            if isinstance(item, _FACTS):
-                self._learn(item)
-                continue
-            if assembler is None:
-                assembler = self._begun()
-            if isinstance(item, ToolResult) and item.subagent is not None:
-                self.subagents[item.subagent.reference] = None
-            events.append(item)
-        if not events or assembler is None:
+        events: Sequence[Event] = items  # type: ignore[assignment]  # most often nothing else
+        if not _NO_EVENTS.isdisjoint(map(type, items)):
+            events = []
+            for item in items:
+                if isinstance(item, _FACTS):
+                    self._learn(item)
+                    continue
+                if self._assembler is None:
+                    self._begun()
+                events.append(item)
+        if not events:
             return ()
+        assembler = self._assembler or self._begun()
+        for event in events:
+            if event.__class__ is ToolResult and event.subagent is not None:
+                self.subagents[event.subagent.reference] = None
         self.events += len(events)
         self._last_key = events[-1].key
         return assembler.feed(*self._options.policy.events(events))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agent_events.ids import canonical
-from otel_agent_events.keys import DEEPEST, Claims, Keys, _canonical_of_deep, changed, key_of, shallow
+from otel_agent_events.keys import DEEPEST, Keys, _canonical_of_deep, changed, key_of, shallow
 from tests.test_attributes import ANY_JSON
 
 
@@ -125,7 +126,7 @@ def test_a_hundred_thousand_records_take_less_than_54_bytes_each() -> None:
     assert all(keys.claim({"n": n}, f"aev_{n}") == f"aev_{n}" for n in range(100_000))
 
     assert keys.claim({"n": 77}, "aev_77") is None
-    assert keys._taken._table.itemsize * len(keys._taken._table) < 5_400_000
+    assert sys.getsizeof(keys._taken) < 5_400_000
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2, DEEPEST - 1, DEEPEST, DEEPEST + 1, DEEPEST + 2, 2 * DEEPEST])
@@ -173,17 +174,6 @@ def test_what_lies_deeper_than_the_limit_is_kept_as_its_json_text() -> None:
     for _ in range(DEEPEST):
         value = value[0] if isinstance(value, list) else value["in"]
     assert json.loads(value) == nested(40)
-
-
-@pytest.mark.parametrize("many", [100, 60_000])
-def test_what_a_hash_is_held_by_can_be_asked_for_of_few_and_of_many(many: int) -> None:
-    claims = Claims()
-    for number in range(many):
-        claims.add(hash(f"key {number}"), number + 1)
-
-    assert [claims.holder(hash(f"key {number}")) for number in range(many)] == list(range(1, many + 1))
-    assert claims.holder(hash("another")) is None
-    assert claims.holder(0) is None
 
 
 @pytest.mark.parametrize("many", [100, 60_000])
