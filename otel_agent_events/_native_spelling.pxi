@@ -100,6 +100,26 @@ cdef uint64_t _digest_of_bytes(const uint8_t *text, Py_ssize_t size) noexcept no
         digest = (digest ^ eight) * _SECOND
     return _mixed(digest)
 
+cdef bint _is_short_decimal(const uint8_t *at, const uint8_t *end) noexcept nogil:
+    """Say whether it is a decimal that Python writes in just this way for certain: it has few digits, and no exponent."""
+    cdef const uint8_t *begin
+    cdef Py_ssize_t size
+    if at[0] == c'-':
+        at += 1
+    begin = at
+    while at < end and c'0' <= at[0] <= c'9':
+        at += 1
+    size = at - begin
+    if not 1 <= size <= 9 or (begin[0] == c'0' and size > 1) or end - at < 2 or at[0] != c'.':
+        return False
+    begin = at + 1
+    at = begin
+    while at < end and c'0' <= at[0] <= c'9':
+        at += 1
+    # From five places on, small ones have an exponent.
+    return at == end and end - begin <= 4 and (end[-1] != c'0' or end - begin == 1)
+
+
 cdef int _look(const uint8_t *at, const uint8_t *end, Py_ssize_t deepest, uint64_t *told) except -1:
     """Say whether a JSON value is spelled as `attributes.json_bytes` spells it, and give a digest of it, in one pass.
 
@@ -184,8 +204,9 @@ cdef int _look(const uint8_t *at, const uint8_t *end, Py_ssize_t deepest, uint64
                 at += 1
             digest = _digest_of_bytes(begin, at - begin)
             if not plain or at - begin >= 4000 or (each == c'-' and at - begin > 1 and begin[1] == c'0'):
-                number = (<const char *> begin)[:at - begin]
-                ours = ours and repr(float(number)) == number.decode()
+                if not _is_short_decimal(begin, at):
+                    number = (<const char *> begin)[:at - begin]
+                    ours = ours and repr(float(number)) == number.decode()
         elif c'a' <= each <= c'z':
             while at < end and c'a' <= at[0] <= c'z':
                 at += 1
