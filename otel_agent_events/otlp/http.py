@@ -40,7 +40,7 @@ from otel_agent_events.otlp.verdicts import (
 from otel_agent_events.retry import retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from otel_agent_events.otlp import Endpoint
     from otel_agent_events.otlp.verdicts import Verdict
@@ -179,17 +179,25 @@ class HttpTransport:
             self._client.close()
 
     def _post(self, content: bytes) -> Answer:
+        held = [content]
+        try:
+            return self._answer(held, len(content))
+        finally:
+            # What httpx has made of the request and its answer refer to each other, and lie about for a while.
+            held.clear()
+
+    def _answer(self, content: Iterable[bytes], size: int) -> Answer:
         request = self._client.build_request(
             "POST",
             self._url,
             content=content,
-            headers=self._headers,
+            headers={**self._headers, "content-length": str(size)},
             timeout=self._endpoint.timeout,
             extensions={"trace": self._bounds.trace},
         )
         request.url = self._url  # what `build_request` has made of it would be logged
         with (
-            self._bounds.of(len(content)),
+            self._bounds.of(size),
             closing(self._client.send(request, stream=True, follow_redirects=False)) as response,
         ):
             body = bytearray()
