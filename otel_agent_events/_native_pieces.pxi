@@ -19,6 +19,8 @@ def joined(pieces):
     try:
         for number in range(count):
             piece = held[number]
+            if piece is None:
+                raise TypeError("a piece is bytes")
             told[number].data = PyBytes_AS_STRING(piece)
             told[number].size = PyBytes_GET_SIZE(piece)
             size += told[number].size
