@@ -8,9 +8,13 @@ BIN := $(VENV)/bin
 demo: $(VENV)/ready ## Fetch the bundled sessions from a loopback platform and show them as traces
 	@$(BIN)/otel-agent-events demo
 
+# What is compiled as well, once more as Python.
+PURE := tests/test_assemble.py tests/test_parts.py tests/test_shift.py tests/test_claims.py tests/fetchers/test_vectara.py
+
 test: $(VENV)/ready ## All tests on all cores, with branch coverage; those of real back ends when they are installed
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/coverage run -m pytest --numprocesses auto --quiet -p tests.pure $(PURE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
@@ -45,7 +49,7 @@ lock: $(VENV)/ready ## Pin the development tools anew
 clean:
 	rm -rf $(VENV) dist demo.otlp.jsonl
 
-$(VENV)/ready: requirements-dev.txt pyproject.toml setup.py $(wildcard otel_agent_events/_native*.p*)
+$(VENV)/ready: requirements-dev.txt pyproject.toml setup.py $(wildcard otel_agent_events/_native*.p*) $(wildcard otel_agent_events/assemble.p*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
 	@echo "Setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)

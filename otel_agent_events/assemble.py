@@ -15,7 +15,7 @@ The rules are those of mapping.md, sections 2 and 3.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -45,8 +45,6 @@ NodeKind: TypeAlias = Literal["session", "turn", "user_message", "thinking", "to
 
 Outcome: TypeAlias = Literal["ok", "error", "orphan_output", "missing_output", "unfinished"]
 
-T = TypeVar("T")
-Half = TypeVar("Half", ToolCall, ToolResult)
 
 _RANK: dict[Timing, int] = {"recorded": 0, "inferred": 1, "synthetic": 2}
 
@@ -244,18 +242,29 @@ class _Turn:
         self.open = 0  # calls without a result, and results without a call, that wait
 
 
-class _Waiting(Struct, Generic[Half], gc=False):
-    """One half of a pair, placed in time, waiting for the other."""
+class _Waiting:
+    """One half of a pair, a `ToolCall` or a `ToolResult`, placed in time, waiting for the other."""
 
-    event: Half
-    start: Moment
-    end: Moment
-    clamped: bool
-    index: int
-    turn: _Turn
+    __slots__ = ("clamped", "end", "event", "index", "start", "turn")
+
+    def __init__(  # noqa: PLR0917 - by their order, which takes half of the time
+        self,
+        event: Any,
+        start: Moment,
+        end: Moment,
+        clamped: bool,  # noqa: FBT001
+        index: int,
+        turn: _Turn,
+    ) -> None:
+        self.event = event
+        self.start = start
+        self.end = end
+        self.clamped = clamped
+        self.index = index
+        self.turn = turn
 
 
-_Queues: TypeAlias = "dict[str, _Waiting[Half] | deque[_Waiting[Half]]]"
+_Queues: TypeAlias = "dict[str, _Waiting | deque[_Waiting]]"
 """By call id, what waits under it. Most ids occur once, and need no queue of their own."""
 
 
@@ -278,8 +287,8 @@ class Assembler:
         self._turn = _Turn(0)
         self._said = False  # whether the previous event was a user message
         self._latest: int | None = None  # the greatest recorded time of the turn, notes apart
-        self._calls: _Queues[ToolCall] = {}
-        self._early: _Queues[ToolResult] = {}
+        self._calls: _Queues = {}
+        self._early: _Queues = {}
         self._extent = Extent()
         self._first: UserMessage | None = None
         self._last: AgentMessage | None = None
@@ -392,10 +401,10 @@ class Assembler:
         turn = self._turn
         # Tools come first, since most events are of them.
         if kind is ToolCall:
-            self._take_call(_Waiting(event, begin, finish, clamped, index, turn))  # type: ignore[arg-type]
+            self._take_call(_Waiting(event, begin, finish, clamped, index, turn))
             return
         if kind is ToolResult:
-            self._take_result(_Waiting(event, begin, finish, clamped, index, turn))  # type: ignore[arg-type]
+            self._take_result(_Waiting(event, begin, finish, clamped, index, turn))
             return
         if isinstance(event, UserMessage):
             self._first = self._first or event
@@ -418,7 +427,7 @@ class Assembler:
         if note.failure == "interrupt":
             self._turn.interrupted = index
 
-    def _take_call(self, call: _Waiting[ToolCall]) -> None:
+    def _take_call(self, call: _Waiting) -> None:
         self._tool_calls += 1
         turn = call.turn
         turn.extent.cover(call.start, call.end)  # it is made in the present turn
@@ -431,7 +440,7 @@ class Assembler:
         turn.open += 1
         _put(self._calls, call.event.call_id or "", call)
 
-    def _take_result(self, result: _Waiting[ToolResult]) -> None:
+    def _take_result(self, result: _Waiting) -> None:
         event = result.event
         self._tool_errors += event.failed is True
         if not event.call_id:
@@ -447,14 +456,14 @@ class Assembler:
         result.turn.open += 1
         _put(self._early, event.call_id, result)
 
-    def _close_pair(self, call: _Waiting[ToolCall], result: _Waiting[ToolResult]) -> None:
+    def _close_pair(self, call: _Waiting, result: _Waiting) -> None:
         """Make one node of a call and its result; a result that lies before its call is clamped to it."""
         start, end = call.start, result.end
         clamped = end.at < start.at
         if clamped:
             end = start
         if start.timing == "synthetic" or result.end.timing == "synthetic":
-            start, end = (Moment(at=moment.at, timing="synthetic") for moment in (start, end))
+            start, end = Moment(start.at, "synthetic"), Moment(end.at, "synthetic")
         turn = call.turn
         turn.extent.cover(start, end)
         if turn is not self._turn:  # what the present turn covers is added when it is over
@@ -475,7 +484,7 @@ class Assembler:
             )
         )
 
-    def _close_orphan(self, result: _Waiting[ToolResult]) -> None:
+    def _close_orphan(self, result: _Waiting) -> None:
         self._cover(result.turn, result.end, result.end)
         self._closed.append(
             ToolNode(
@@ -589,7 +598,7 @@ def assemble(session: Session, events: Iterable[Event], *, turns: bool = False) 
     return [*assembler.feed(*events), *assembler.close()]
 
 
-def _end_of_unanswered(call: _Waiting[ToolCall]) -> Moment:
+def _end_of_unanswered(call: _Waiting) -> Moment:
     """An unanswered call ends where its turn ends, unless the platform recorded its end."""
     if call.end.at > call.start.at:
         return call.end
@@ -597,7 +606,7 @@ def _end_of_unanswered(call: _Waiting[ToolCall]) -> Moment:
     return Moment(at=end.at, timing="synthetic" if call.start.timing == "synthetic" else "inferred")
 
 
-def _put(queues: _Queues[Half], call_id: str, waiting: _Waiting[Half]) -> None:
+def _put(queues: _Queues, call_id: str, waiting: _Waiting) -> None:
     """Let one half of a pair wait, behind those that wait under the same call id."""
     there = queues.setdefault(call_id, waiting)
     if there is waiting:
@@ -608,18 +617,18 @@ def _put(queues: _Queues[Half], call_id: str, waiting: _Waiting[Half]) -> None:
         queues[call_id] = deque((there, waiting))
 
 
-def _oldest(queues: _Queues[Half], call_id: str | None) -> _Waiting[Half] | None:
+def _oldest(queues: _Queues, call_id: str | None) -> _Waiting | None:
     """Take the oldest of those that wait under a call id, and forget the id when it was the last."""
     there = queues.pop(call_id, None) if call_id else None
     if there.__class__ is not deque:
         return there  # type: ignore[return-value]
-    oldest: _Waiting[Half] = there.popleft()
+    oldest: _Waiting = there.popleft()
     if there:
         queues[call_id or ""] = there
     return oldest
 
 
-def _all(queues: _Queues[Half]) -> Iterator[_Waiting[Half]]:
+def _all(queues: _Queues) -> Iterator[_Waiting]:
     """Give all that waits, under whatever id."""
     for there in queues.values():
         if isinstance(there, deque):
@@ -628,5 +637,5 @@ def _all(queues: _Queues[Half]) -> Iterator[_Waiting[Half]]:
             yield there
 
 
-def _by_index(waiting: _Waiting[ToolCall] | _Waiting[ToolResult]) -> int:
+def _by_index(waiting: _Waiting) -> int:
     return waiting.index

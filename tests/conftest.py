@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,7 +13,8 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "otel_agent_events"
 
 hypothesis.settings.register_profile("here", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, derandomize=True)
@@ -21,6 +23,16 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 # What a shell starts in the background ignores Ctrl-C, and so does what it starts in turn; tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Refuse to test what was compiled from another source than the one that is here."""
+    for compiled in PACKAGE.glob("*.so"):
+        name = compiled.name.partition(".")[0]
+        sources = [*PACKAGE.glob(f"{name}.p[yx][xd]"), *PACKAGE.glob(f"{name}_*.pxi"), PACKAGE / f"{name}.py"]
+        if any(each.exists() and each.stat().st_mtime > compiled.stat().st_mtime for each in sources):
+            raise pytest.UsageError(f"{name} has changed since it was compiled: run make .venv/ready")
+
 
 _OF_THE_CALLER = ("OTEL_", "VECTARA_", "LYZR_", "AGORA_", "HUBSTER_")
 
