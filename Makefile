@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# Of what is compiled: all that is not Python, and the Python that has a .pxd beside it.
+COMPILED := $(shell find otel_agent_events -name "*.py[xd]" -o -name "*.pxi")
+COMPILED += $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
+
 .PHONY: demo test lint format lock outlines backends bench build clean
 
 demo: $(VENV)/ready ## Fetch the bundled sessions from a loopback platform and show them as traces
@@ -49,7 +53,7 @@ lock: $(VENV)/ready ## Pin the development tools anew
 clean:
 	rm -rf $(VENV) dist demo.otlp.jsonl
 
-$(VENV)/ready: requirements-dev.txt pyproject.toml setup.py $(wildcard otel_agent_events/_native*.p*) $(wildcard otel_agent_events/assemble.p*)
+$(VENV)/ready: requirements-dev.txt pyproject.toml setup.py $(COMPILED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
 	@echo "Setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)

@@ -1,17 +1,17 @@
-"""What pyproject.toml cannot say: two modules are compiled. Where there is no C compiler, Python does their work.
+"""What pyproject.toml cannot say: some modules are compiled. Where there is no C compiler, Python does their work.
 
-`_native` is written for a C compiler, and has a twin in Python for each of its parts. `assemble` is Python, and its
-.pxd says what its fields are.
+A .pyx is written for a C compiler, and has a twin in Python for each of its parts. Of a .py with a .pxd beside it that
+one says what its fields are, and it is compiled as it is.
 """
 
-from Cython.Build import cythonize
-from setuptools import Extension, setup
+from pathlib import Path
 
+from Cython.Build import cythonize
+from setuptools import setup
+
+typed = [str(each.with_suffix(".py")) for each in Path("otel_agent_events").rglob("*.pxd")]
 modules = cythonize(
-    [
-        Extension("otel_agent_events._native", ["otel_agent_events/_native.pyx"]),
-        Extension("otel_agent_events.assemble", ["otel_agent_events/assemble.py"]),
-    ],
+    ["otel_agent_events/**/*.pyx", *typed],
     build_dir="build",
     compiler_directives={"language_level": 3, "annotation_typing": False},
 )

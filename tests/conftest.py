@@ -27,10 +27,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_configure() -> None:
     """Refuse to test what was compiled from another source than the one that is here."""
-    for compiled in PACKAGE.glob("*.so"):
+    for compiled in PACKAGE.rglob("*.so"):
         name = compiled.name.partition(".")[0]
-        sources = [*PACKAGE.glob(f"{name}.p[yx][xd]"), *PACKAGE.glob(f"{name}_*.pxi"), PACKAGE / f"{name}.py"]
-        if any(each.exists() and each.stat().st_mtime > compiled.stat().st_mtime for each in sources):
+        sources = [*compiled.parent.glob(f"{name}.p[yx]*"), *compiled.parent.glob(f"{name}_*.pxi")]
+        if any(each.suffix != ".pyi" and each.stat().st_mtime > compiled.stat().st_mtime for each in sources):
             raise pytest.UsageError(f"{name} has changed since it was compiled: run make .venv/ready")
 
 
