@@ -1,4 +1,4 @@
-"""The compiled module, for tests that hold it against what Python does in its place."""
+"""The compiled modules, for tests that hold them against what Python does in their place."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 
 try:
     from otel_agent_events import _native as native
+    from otel_agent_events.scrub import _sieve as sieve
 except ImportError:  # pragma: no cover - installed without a C compiler
     if os.environ.get("CI") and "tests.pure" not in sys.modules:
         raise
-    pytest.skip("the compiled module is not there: it was left out, or no C compiler was", allow_module_level=True)
+    pytest.skip("the compiled modules are not there: they were left out, or no C compiler was", allow_module_level=True)
 
-__all__ = ["native"]
+__all__ = ["native", "sieve"]
