@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from otel_agent_events.sources import Source
     from otel_agent_events.spans import Span
 
+MOST_BYTES = 4_000_000
+"""Bytes of spans that are given at once: more of them would wait for each other in memory."""
+
 MOST = 2_000
 """Spans that are given at once. As many are held back until more are there, so that a failed fetch leaves no torso."""
 
@@ -153,6 +156,7 @@ class Conversion:
         self._bodies: list[bytes] = []
         self._made = 0
         self._size = 0  # of the part
+        self._taken_at = 0  # the size of the part when spans of it were taken last
         self._part = Part()
         self._parts = new_claims()  # by the hash of an event's key, the part in which it went out
         self._changed = 0
@@ -192,7 +196,7 @@ class Conversion:
                     self._bodies += whole
                 else:
                     yield from self._added(nodes, bodies)
-                if len(self._bodies) >= most:
+                if len(self._bodies) >= most or self._size - self._taken_at >= MOST_BYTES:
                     yield self._taken()
         except SessionError:
             if self._made and self._bodies:
@@ -349,7 +353,7 @@ class Conversion:
             # With what was known first: later facts must not change what is out, should the session grow.
             self._keep_root(part.root(self._first_known))
             ended = self._taken()
-            self.largest, self._size = max(self.largest, self._size), 0
+            self.largest, self._size, self._taken_at = max(self.largest, self._size), 0, 0
             self._part = part = Part(part.turns)
             self._identity = replace(self._identity, part=self._identity.part + 1)
             self.trace_ids.append(self._identity.trace_id(self._source.reference))
@@ -387,7 +391,7 @@ class Conversion:
         assert self._resource is not None  # noqa: S101 - it is made before the first span
         first, bodies, spans = self._made, self._bodies, self._spans
         self._made += len(bodies)
-        self._bodies, self._spans = [], []
+        self._bodies, self._spans, self._taken_at = [], [], self._size
         head = self._encoder.head(self._resource)
         if self._digest is not None:
             if not first:

@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,6 +15,7 @@ import httpx
 from otel_agent_events.errors import ReadError, SessionError, UsageError
 from otel_agent_events.fetchers import FETCHERS, Finder, form_of
 from otel_agent_events.fetchers.client import TIMEOUT, Client, Limits
+from otel_agent_events.fetchers.lines import LARGE, LargeFile
 from otel_agent_events.fetchers.neutral import is_neutral, load_neutral
 from otel_agent_events.fetchers.saved import load
 from otel_agent_events.reference import Reference
@@ -178,15 +180,15 @@ class Sources:
     def _saved(self, path: Path | str) -> list[Source]:
         name = "standard input" if path == STANDARD_INPUT else str(path)
         try:
-            content = _standard_input() if path == STANDARD_INPUT else Path(path).read_bytes()
+            content = _standard_input() if path == STANDARD_INPUT else _content(Path(path), name)
+            if not is_neutral(content):
+                several = load(content, name, self._session)
+            elif self._session is not None:
+                raise ReadError(f"{name} names its sessions itself; leave --session out")
+            else:
+                several = load_neutral(content.whole() if isinstance(content, LargeFile) else content, name)
         except OSError as error:
             raise ReadError(f"{name} cannot be read: {error.strerror}") from None
-        if is_neutral(content):
-            if self._session is not None:
-                raise ReadError(f"{name} names its sessions itself; leave --session out")
-            several = load_neutral(content, name)
-        else:
-            several = load(content, name, self._session)
         return [
             Source(reference=each.reference, fetcher=each.fetcher, answers=each.answers, flaws=each.flaws, saved=True)
             for each in several
@@ -250,6 +252,17 @@ def _transport() -> httpx.Client:
             "the proxy or the certificates of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, "
             "SSL_CERT_DIR) cannot be used"
         ) from None
+
+
+def _content(path: Path, name: str) -> bytes | LargeFile:
+    """Give what is in a file; of a large one in UTF-8, in which one can go back, line by line.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    status = path.stat()
+    large = LargeFile(path, name) if S_ISREG(status.st_mode) and status.st_size > LARGE else None
+    return large if large is not None and large.is_utf8 else path.read_bytes()
 
 
 def _standard_input() -> bytes:

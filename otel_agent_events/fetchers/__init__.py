@@ -14,7 +14,7 @@ from otel_agent_events.events import Caution, Event, Session, value
 from otel_agent_events.plugins import Plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from otel_agent_events.errors import FetchError
     from otel_agent_events.events import JSON
@@ -202,13 +202,17 @@ class Usual(Protocol):
 class Quick(Fetcher, Protocol):
     """What a fetcher has as well when it can read usual answers without parsing all that is in them."""
 
-    def usual(self, content: bytes | memoryview, label: str | None = None, *, soon: bool = True) -> Usual | None:
+    def usual(
+        self, content: bytes | memoryview, label: str | None = None, again: Callable[[], memoryview] | None = None
+    ) -> Usual | None:
         """Take a body, if everything in it is as usual; None for any other, which is parsed then.
 
         Args:
-            content: the body as it came; it is not changed while what comes of it is in use.
+            content: the body as it came. Without `again` it is not changed while what comes of it is in use; with it,
+                it is gone as soon as this returns.
             label: that of the request, if it was asked for.
-            soon: it is read soon, so that what was made of it meanwhile may be kept until then.
+            again: gives the body once more, until it is called again: it is one of a file that is too large to be kept.
+                It raises `ReadError`.
 
         Where the fetcher and its reader take a body, they must take what comes out here as well, and make the same of
         both.

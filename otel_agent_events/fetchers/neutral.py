@@ -6,6 +6,7 @@ The first line names the session, `{"session": {"id": ..., "platform": ...}}`, a
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from otel_agent_events.errors import ReadError
 from otel_agent_events.events import JSON, Session
 from otel_agent_events.fetchers import Answer
 from otel_agent_events.fetchers.client import parse_json
+from otel_agent_events.fetchers.lines import LargeFile
 from otel_agent_events.fetchers.neutral_lines import EVENT_LINE, KINDS, SESSION_LINE, SessionLine, event_of
 from otel_agent_events.fetchers.saved import Saved, first_error, utf8
 from otel_agent_events.keys import Keys, shallow
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from otel_agent_events.fetchers import Item
 
 _SESSION = "session"
+_SESSION_MEMBER = re.compile(rb'"session"')
 _EVENT = "event"
 _LOOKED_AT = 20
 """So many lines are looked at to see whether a file is one of neutral events: the first ones may be broken."""
@@ -38,12 +41,15 @@ _OF_A_SERVER = " where JSON was expected; is the base URL right?"
 # --- a file -------------------------------------------------------------------------------------------
 
 
-def is_neutral(content: bytes) -> bool:
+def is_neutral(content: bytes | LargeFile) -> bool:
     """Say whether one of the first lines begins a session of neutral events."""
-    for line in islice(BytesIO(utf8(content)), _LOOKED_AT):  # which copies nothing but these lines
-        if b'"session"' not in line:
+    lines: Iterator[bytes | memoryview] = (
+        (line for line, _ in content.lines()) if isinstance(content, LargeFile) else iter(BytesIO(utf8(content)))
+    )
+    for line in islice(lines, _LOOKED_AT):
+        if _SESSION_MEMBER.search(line) is None:
             continue  # most files are one long line of something else, and are parsed once
-        body = _parsed(line)
+        body = _parsed(bytes(line))
         if _begins_session(body) and isinstance(body[_SESSION], dict):
             return True
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
@@ -14,21 +15,20 @@ from otel_agent_events.errors import FetchError, ReadError, UsageError
 from otel_agent_events.events import value
 from otel_agent_events.fetchers import FETCHERS, Answer, Fetcher, Quick, Readable, Usual, form_of
 from otel_agent_events.fetchers.client import integer
+from otel_agent_events.fetchers.lines import LargeFile
 from otel_agent_events.originals import with_originals
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from otel_agent_events.events import JSON
+    from otel_agent_events.fetchers.lines import Line
 
 _MODEL = ConfigDict(frozen=True, extra="forbid")
 _EMPTY_LIST = "an empty list"
 _SPACE = b" \t\r\n"
 _SEVERAL = 2
-_SOON = 32_000_000
-"""Bytes of a file of which more than the text may be in memory: with short contents that is as much again."""
-
 _MOST_STRANGE = 3
 _MOST_NAMES = 8
 _MOST_NAME = 40
@@ -114,7 +114,7 @@ def load_recording(content: bytes, name: str) -> Recording:
     return _recording(values[0], name)
 
 
-def load(content: bytes, name: str, session: Reference | None = None) -> list[Saved]:
+def load(content: bytes | LargeFile, name: str, session: Reference | None = None) -> list[Saved]:
     """Read saved answers, of one session or of several.
 
     Args:
@@ -272,11 +272,16 @@ def _identified(fetcher: Fetcher, answers: Sequence[Answer], name: str) -> Refer
     return Reference(fetcher.name, path)
 
 
-def _values(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
+def _values(content: bytes | LargeFile, name: str) -> tuple[list[JSON], list[str]]:
     """Parse one JSON value after the other; where one is broken, what came before it is good."""
+    if isinstance(content, LargeFile):
+        with suppress(ValueError):
+            if values := _usual_values(content.lines()):
+                return values, []
+        content = content.whole()
     content = utf8(content)
     try:
-        return _usual_values(content) or _values_of_lines(content), []
+        return _usual_values(_lines(content)) or _values_of_lines(content), []
     except ValueError:
         return _values_one_by_one(content, name)
 
@@ -289,7 +294,7 @@ class _Taken(NamedTuple):
     body: Usual
 
 
-def _usual_values(content: bytes) -> list[JSON]:
+def _usual_values(lines: Iterable[Line]) -> list[JSON]:
     """Take a file of one answer a line, when the first one is as usual; an empty list for any other file.
 
     Raises:
@@ -298,15 +303,15 @@ def _usual_values(content: bytes) -> list[JSON]:
     fetchers = _loaded()[0]
     values: list[JSON] = []
     quick: Quick | None = None
-    left = _SOON
-    for line in _lines(content) if any(isinstance(fetcher, Quick) for fetcher in fetchers) else ():
+    for line, again in lines if any(isinstance(fetcher, Quick) for fetcher in fetchers) else ():
+        if not bytes(line[:1]).strip(_SPACE) and not bytes(line).strip(_SPACE):
+            continue
         if not values:
             quick = _quick_for(line, fetchers)
             if quick is None:
                 break
         assert quick is not None  # noqa: S101 - else there is no second line
-        usual = quick.usual(line, soon=left > 0)
-        left -= len(line)
+        usual = quick.usual(line, again=again)
         label = None if usual is None else quick.recognise(usual)
         if usual is None or label is None:
             values.append(from_json(bytes(line), cache_strings="keys"))
@@ -324,14 +329,13 @@ def _quick_for(line: memoryview, fetchers: Sequence[Fetcher]) -> Quick | None:
     return known if isinstance(known, Quick) else None
 
 
-def _lines(content: bytes) -> Iterator[memoryview]:
-    """Give the lines that are not empty, without copying them."""
+def _lines(content: bytes) -> Iterator[Line]:
+    """Give the lines of what is in memory, without copying them."""
     view, begin = memoryview(content), 0
     while begin < len(content):
         end = content.find(b"\n", begin)
         end = len(content) if end < 0 else end
-        if content[begin : begin + 1].strip(_SPACE) or content[begin:end].strip(_SPACE):
-            yield view[begin:end]
+        yield view[begin:end], None
         begin = end + 1
 
 

@@ -25,7 +25,7 @@ from otel_agent_events.keys import Keys, shallow
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from msgspec import Raw
 
@@ -136,9 +136,11 @@ class Vectara:
         """Make a reader for the answers of one session."""
         return VectaraReader(reference)
 
-    def usual(self, content: bytes | memoryview, label: str | None = None, *, soon: bool = True) -> UsualPage | None:
+    def usual(
+        self, content: bytes | memoryview, label: str | None = None, again: Callable[[], memoryview] | None = None
+    ) -> UsualPage | None:
         """Take a page of events as it is written, if it can be read so."""
-        return UsualPage.of(content, soon=soon) if label in {None, "events"} else None
+        return UsualPage.of(content, again) if label in {None, "events"} else None
 
     def recognise(self, body: JSON) -> str | None:
         """Tell a page of events, a session and an agent by their members."""
@@ -300,7 +302,13 @@ class VectaraReader:
 
     def _take_page(self, answer: Answer) -> Iterator[Item]:
         read: Iterable[Event]
-        match answer.body:
+        body = answer.body
+        if isinstance(body, UsualPage) and not body.look():
+            try:
+                body = body.parsed()
+            except ValueError as error:
+                raise ReadError(f"{self._session.reference}: {answer.source} has {error}") from None
+        match body:
             case UsualPage() as page:
                 around, read = page.around, self._read_usual(page)
             case {"events": list(records)} as around:

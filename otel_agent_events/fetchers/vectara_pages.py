@@ -9,6 +9,7 @@ Whatever is out of the usual in any way is for `vectara_events` to read, from pa
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError, field
@@ -25,7 +26,7 @@ from otel_agent_events.keys import DEEPEST
 from otel_agent_events.spelling import is_utf8, may_be_deeper
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from otel_agent_events.events import JSON, Part, Written
     from otel_agent_events.fetchers.reading import Reading
@@ -100,46 +101,63 @@ UsualRecord: TypeAlias = _AnyRecord | Raw
 class UsualPage:
     """A page of events, as it was written.
 
-    Of a file with many pages, few are in memory as more than their text: the records of a page that is read soon are
-    kept from the first look at it until then.
+    Of a large file few pages are in memory: of one that begins as usual only the beginning is looked at, and the page
+    is read from the file when its records are wanted. Of any other, the records are kept from the first look at it.
 
     Attributes:
         session: the one that its records name; "" when none does.
-        around: the page without its records, as parsed JSON: what tells whether there is a further one.
+        around: the page without its records, as parsed JSON: what tells whether there is a further one. Of a page that
+            was not looked at yet there is nothing in it.
     """
 
     __slots__ = ("_kept", "_text", "around", "session")
 
-    def __init__(
-        self, text: bytes | memoryview, session: str, around: JSON, kept: Sequence[UsualRecord] | None = None
-    ) -> None:
+    def __init__(self, text: Callable[[], bytes | memoryview], session: str = "") -> None:
         self._text = text
-        self._kept = kept
+        self._kept: Sequence[UsualRecord] | None = None
         self.session = session
-        self.around = around
+        self.around: JSON = {}
 
     @classmethod
-    def of(cls, text: bytes | memoryview, *, soon: bool = True) -> UsualPage | None:
-        """Take a body for a page of events, if it is one that can be read in this way; `soon` as in `Quick`."""
+    def of(cls, text: bytes | memoryview, again: Callable[[], memoryview] | None = None) -> UsualPage | None:
+        """Take a body for a page of events, if it is one that can be read in this way; `again` as in `Quick`."""
+        if again is not None and (session := _first_session(text)):
+            return cls(again, session)
+        kept = text if again is None else bytes(text)
+        page = cls(lambda: kept)
+        return page if page.look() else None
+
+    def look(self) -> bool:
+        """Look at the records, if that was not done yet. False when it cannot be read in this way after all.
+
+        Raises:
+            ReadError: the file has changed.
+        """
+        if self._kept is not None:
+            return True
+        text = self._text()
         if not is_utf8(text):
-            return None
+            return False
         try:
-            records, metadata = _records(text)
+            records, metadata, all_usual = _records(text)
             # What is very deep is parsed with the whole page: from where a record is parsed alone there is less room.
-            if any(may_be_deeper(bytes(record), DEEPEST) for record in records if isinstance(record, Raw)):
-                return None
-            return cls(text, _session_of(records), {"metadata": parse_json(metadata)}, records if soon else None)
+            if not all_usual and any(may_be_deeper(bytes(each), DEEPEST) for each in records if isinstance(each, Raw)):
+                return False
+            self.session = self.session or _session_of(records)
+            self.around = {"metadata": parse_json(metadata)}
         except (ValueError, RecursionError):
-            return None  # what is wrong with it is said by those who read it from parsed JSON
+            return False  # what is wrong with it is said by those who read it from parsed JSON
+        self._kept = records
+        return True
 
     def parsed(self) -> JSON:
         """Give the page as parsed JSON."""
-        return parse_json(bytes(self._text))
+        return parse_json(bytes(self._text()))
 
     @property
     def records(self) -> Sequence[Raw]:
         """Its records, as they were written."""
-        return _mixed(self._text).events
+        return _mixed(self._text()).events
 
     def read(self, session: str | None, subagents: Subagents) -> Reading | None:
         """Read all its records at once.
@@ -150,23 +168,28 @@ class UsualPage:
 
         Returns:
             Their events and digests; None when one of them is out of the usual.
+
+        Raises:
+            ReadError: the file has changed.
         """
-        records, self._kept = self._kept or _records(self._text)[0], None
+        if not self.look():
+            return None
+        records, self._kept = self._kept or (), None
         return _read(records, session, subagents)
 
 
-def _records(text: bytes | memoryview) -> tuple[Sequence[UsualRecord], bytes]:
-    """Give the records and the metadata of a page.
+def _records(text: bytes | memoryview) -> tuple[Sequence[UsualRecord], bytes, bool]:
+    """Give the records and the metadata of a page, and whether all records are as usual.
 
     Raises:
         ValueError: it is no page.
     """
     try:
         whole = _whole(text)
-        return whole.events, bytes(whole.metadata)
+        return whole.events, bytes(whole.metadata), True
     except ValidationError:
         mixed = _mixed(text)
-        return list(map(_as_usual, mixed.events)), bytes(mixed.metadata)
+        return list(map(_as_usual, mixed.events)), bytes(mixed.metadata), False
 
 
 def read_usual(record: Raw, session: str | None, subagents: Subagents) -> tuple[Event, int] | None:
@@ -198,6 +221,20 @@ def _as_usual(record: Raw) -> UsualRecord:
     except ValidationError:
         return record
     return found
+
+
+def _first_session(text: bytes | memoryview) -> str:
+    """Give the session that the first record of a page names, if that one is as usual; "" when it is not."""
+    begin = _BEGIN.match(text)
+    if begin is None:
+        return ""
+    level = 0
+    for token in _TOKENS.finditer(text, begin.end()):
+        level += {b"{": 1, b"}": -1}.get(token[0], 0)
+        if not level:
+            record = _as_usual(Raw(bytes(text[begin.end() : token.end()])))
+            return "" if isinstance(record, Raw) else record.session_key
+    return ""
 
 
 def _session_of(records: Sequence[UsualRecord]) -> str:
@@ -241,6 +278,9 @@ def _said(content: Written) -> tuple[Part, ...] | None:
 
 
 _QUOTE = ord('"')
+
+_BEGIN = re.compile(rb'[ \t\r]*\{\s*"events"\s*:\s*\[\s*(?=\{)')
+_TOKENS = re.compile(rb'[{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 _NAMED = (Field("same", "session_key"), Field("text", "id", ("key", "id")))
 _STAMPED = Field("time", "created_at", ("start", "end"))

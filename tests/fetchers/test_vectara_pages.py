@@ -25,7 +25,7 @@ from tests.native import native
 from tests.traces import trace_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from otel_agent_events.fetchers import Item
@@ -256,7 +256,9 @@ def test_a_page_of_another_platform_is_not_taken_for_vectaras(monkeypatch: pytes
         name = "acme"
         path = ("SESSION",)  # type: ignore[assignment]
 
-        def usual(self, content: bytes | memoryview, label: str | None = None, *, soon: bool = True) -> None:
+        def usual(
+            self, content: bytes | memoryview, label: str | None = None, again: Callable[[], memoryview] | None = None
+        ) -> None:
             """Read everything from parsed JSON."""
 
         def recognise(self, body: Any) -> str | None:
