@@ -73,6 +73,8 @@ class Bounds:
                 self._request.head = content  # goes out with what follows
                 return
             head, self._request.head = self._request.head or b"", None
+            if not head and not content:
+                return  # the end of a request, which is nothing
             rest = memoryview(content)
             written = _write_at_once(stream, head, rest)
             if written < len(head):
