@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 # Of what is compiled: all that is not Python, and the Python that has a .pxd beside it.
-COMPILED := $(shell find otel_agent_events -name "*.py[xd]" -o -name "*.pxi")
+COMPILED := $(shell find otel_agent_events -name "*.pyx" -o -name "*.px[id]")
 COMPILED += $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
 .PHONY: demo test lint format lock outlines backends bench build clean

@@ -192,7 +192,9 @@ def main() -> int:
         BenchmarkError: a contestant failed, or the collector does not have what was sent.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, default=100_000, help="events of the small session; the big has a quarter")
+    parser.add_argument(
+        "--events", type=int, default=100_000, help="events of the small session; the big has a quarter"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-ledger", action="store_true", help="ours without its ledger")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round, and no judgement")

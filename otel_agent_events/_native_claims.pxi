@@ -1,4 +1,4 @@
-# Hashes and what each is held by; `keys.py` has the same in Python.
+# Hashes and what each is held by; `claims.py` has the same in Python.
 
 
 cdef struct Claim:

@@ -34,6 +34,9 @@ cdef inline uint64_t _zeros(uint64_t eight) noexcept nogil:
 
 cdef extern from *:
     """
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    #error "the first of eight bytes is taken for the lowest: elsewhere Python does the work"
+    #endif
     #ifdef _MSC_VER
     #include <intrin.h>
     static Py_ssize_t first_bit(unsigned __int64 bits) { unsigned long at; _BitScanForward64(&at, bits); return at; }

@@ -381,10 +381,9 @@ class Assembler:
     # --- one event ------------------------------------------------------------------------------------
 
     def _take(self, event: Event) -> None:
-        # A session has many events, so this asks for classes, and does itself what is done for nearly all of them.
-        kind = event.__class__
+        # A session has many events, so what is done for nearly all of them is done here.
         self._events = index = self._events + 1
-        said = kind is UserMessage
+        said = isinstance(event, UserMessage)
         if said and not self._said:
             self._begin_turn()
         self._said = said
@@ -394,16 +393,16 @@ class Assembler:
             clamped = False
             self._known, self._steps = end, 0
             latest = self._latest
-            if (latest is None or end > latest) and kind is not Note:
+            if (latest is None or end > latest) and not isinstance(event, Note):
                 self._latest = end
         else:
             begin, finish, clamped = self._place(event)
         turn = self._turn
         # Tools come first, since most events are of them.
-        if kind is ToolCall:
+        if isinstance(event, ToolCall):
             self._take_call(_Waiting(event, begin, finish, clamped, index, turn))
             return
-        if kind is ToolResult:
+        if isinstance(event, ToolResult):
             self._take_result(_Waiting(event, begin, finish, clamped, index, turn))
             return
         if isinstance(event, UserMessage):
@@ -416,7 +415,7 @@ class Assembler:
         elif isinstance(event, Note):
             self._note_failure(event, index)
         turn.extent.cover(begin, finish)
-        self._closed.append(EventNode(begin, finish, event, index, turn.number, clamped))  # type: ignore[arg-type]
+        self._closed.append(EventNode(begin, finish, event, index, turn.number, clamped))
 
     def _note_failure(self, note: Note, index: int) -> None:
         """An interrupt or a limit fails its turn, unless the agent says something after it."""

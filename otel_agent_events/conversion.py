@@ -178,7 +178,7 @@ class Conversion:
         Args:
             shift: nanoseconds by which all times are moved.
             owner: of the spans.
-            most: how many are given at once; a part that ends gives fewer.
+            most: how many are given at once; a part that ends gives fewer, and so do `MOST_BYTES`.
 
         Raises:
             SessionError: the platform did not answer as hoped. The spans given before it are final.
@@ -271,7 +271,7 @@ class Conversion:
             return ()
         assembler = self._assembler or self._begun()
         for event in events:
-            if event.__class__ is ToolResult and event.subagent is not None:
+            if isinstance(event, ToolResult) and event.subagent is not None:
                 self.subagents[event.subagent.reference] = None
         self.events += len(events)
         self._last_key = events[-1].key
@@ -420,6 +420,7 @@ class Conversion:
                 self._keep_root(node)
             elif (before := self._add(node)) is not None:
                 ended.append(before)
+        self._source = replace(self._source, answers=())  # all was read, and a file need not stay open
         # Until here nothing of this was given: a session that grows may end otherwise.
         last = self._taken()
         self.largest = max(self.largest, self._size)

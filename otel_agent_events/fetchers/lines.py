@@ -34,7 +34,7 @@ class LargeFile:
         name: of the file, for messages.
 
     Raises:
-        OSError: it cannot be opened, or, from any call, read.
+        OSError: it cannot be opened, or read while one goes through its lines or asks for all of it.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -84,10 +84,13 @@ class LargeFile:
         if len(self._line) < size:
             self._line = bytearray(2 * size)
         line = memoryview(self._line)[:size]
-        self._file.seek(at)
         filled = 0
-        while filled < size and (more := self._file.readinto(line[filled:])):
-            filled += more
+        try:
+            self._file.seek(at)
+            while filled < size and (more := self._file.readinto(line[filled:])):
+                filled += more
+        except OSError as error:
+            raise ReadError(f"{self._name} cannot be read: {error.strerror}") from None
         if filled < size:
             raise ReadError(f"{self._name} has become shorter while it was read")
         return line

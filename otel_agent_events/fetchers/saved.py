@@ -283,7 +283,7 @@ def _values(content: bytes | LargeFile, name: str) -> tuple[list[JSON], list[str
     try:
         return _usual_values(_lines(content)) or _values_of_lines(content), []
     except ValueError:
-        return _values_one_by_one(content, name)
+        return values_one_by_one(content, name)
 
 
 class _Taken(NamedTuple):
@@ -311,7 +311,7 @@ def _usual_values(lines: Iterable[Line]) -> list[JSON]:
             if quick is None:
                 break
         assert quick is not None  # noqa: S101 - else there is no second line
-        usual = quick.usual(line, again=again)
+        usual = quick.usual(line) if again is None else quick.usual(line, again=again)
         label = None if usual is None else quick.recognise(usual)
         if usual is None or label is None:
             values.append(from_json(bytes(line), cache_strings="keys"))
@@ -354,7 +354,8 @@ def _values_of_lines(content: bytes) -> list[JSON]:
         return values
 
 
-def _values_one_by_one(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
+def values_one_by_one(content: bytes, name: str) -> tuple[list[JSON], list[str]]:
+    """Parse one JSON value after the other, however they are written; say what could not be read behind them."""
     values: list[JSON] = []
     decoder = json.JSONDecoder(parse_int=integer)
     try:

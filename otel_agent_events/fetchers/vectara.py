@@ -19,6 +19,7 @@ from otel_agent_events.fetchers import Answer, Connection, Found, Request
 from otel_agent_events.fetchers.auth import ApiKey, ClientCredentials, Credentials
 from otel_agent_events.fetchers.client import checked_base_url
 from otel_agent_events.fetchers.fields import Fields
+from otel_agent_events.fetchers.saved import values_one_by_one
 from otel_agent_events.fetchers.vectara_events import event_of
 from otel_agent_events.fetchers.vectara_pages import UsualPage, json_of, read_usual, usual_digest
 from otel_agent_events.keys import Keys, shallow
@@ -304,13 +305,16 @@ class VectaraReader:
         read: Iterable[Event]
         body = answer.body
         if isinstance(body, UsualPage) and not body.look():
-            try:
-                body = body.parsed()
-            except ValueError as error:
-                raise ReadError(f"{self._session.reference}: {answer.source} has {error}") from None
+            # Of a large file only the beginning of a line was looked at: it may be broken, or hold several values.
+            values, flaws = values_one_by_one(body.text, answer.source)
+            for each in values:
+                yield from self._take_page(replace(answer, body=each))
+            if flaws:
+                raise ReadError(f"{self._session.reference}: {'; '.join(flaws)}")
+            return
         match body:
             case UsualPage() as page:
-                around, read = page.around, self._read_usual(page)
+                around, read = page.around, self._read_usual(page, answer.source)
             case {"events": list(records)} as around:
                 read = filter(None, map(self._read, records))
             case _:
@@ -323,13 +327,16 @@ class VectaraReader:
             yield self._session
         yield from read
 
-    def _read_usual(self, page: UsualPage) -> Iterable[Event]:
+    def _read_usual(self, page: UsualPage, source: str) -> Iterable[Event]:
         usual = page.read(self._session.id, self._subagents)
         if usual is not None:
             events, digests = usual
             if self._keys.claim_new([event.key for event in events], digests):
                 return events
-        return filter(None, map(self._read_one, page.records))
+        try:
+            return [event for event in map(self._read_one, page.records) if event is not None]
+        except (ValueError, RecursionError):  # a record that Python reads at the top of its stack, and not from here
+            raise ReadError(f"{self._session.reference}: {source} is nested too deeply to be read") from None
 
     def _read_one(self, record: Raw) -> Event | None:
         usual = read_usual(record, self._session.id, self._subagents)

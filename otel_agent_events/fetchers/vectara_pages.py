@@ -152,7 +152,12 @@ class UsualPage:
 
     def parsed(self) -> JSON:
         """Give the page as parsed JSON."""
-        return parse_json(bytes(self._text()))
+        return parse_json(self.text)
+
+    @property
+    def text(self) -> bytes:
+        """It as it was written."""
+        return bytes(self._text())
 
     @property
     def records(self) -> Sequence[Raw]:
@@ -232,7 +237,10 @@ def _first_session(text: bytes | memoryview) -> str:
     for token in _TOKENS.finditer(text, begin.end()):
         level += {b"{": 1, b"}": -1}.get(token[0], 0)
         if not level:
-            record = _as_usual(Raw(bytes(text[begin.end() : token.end()])))
+            try:
+                record = _as_usual(Raw(bytes(text[begin.end() : token.end()])))
+            except (ValueError, RecursionError):
+                return ""
             return "" if isinstance(record, Raw) else record.session_key
     return ""
 
@@ -280,7 +288,8 @@ def _said(content: Written) -> tuple[Part, ...] | None:
 _QUOTE = ord('"')
 
 _BEGIN = re.compile(rb'[ \t\r]*\{\s*"events"\s*:\s*\[\s*(?=\{)')
-_TOKENS = re.compile(rb'[{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# A string that does not end goes to the end of the text: else each quote in it would be tried.
+_TOKENS = re.compile(rb'[{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 _NAMED = (Field("same", "session_key"), Field("text", "id", ("key", "id")))
 _STAMPED = Field("time", "created_at", ("start", "end"))

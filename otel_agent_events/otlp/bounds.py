@@ -44,7 +44,7 @@ class Bounds:
         try:
             yield
         finally:
-            self._request.until = None
+            self._request.until = self._request.head = None
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Hear how far a request is: httpx calls its extension `trace`, in the thread of the request."""
@@ -54,7 +54,8 @@ class Bounds:
         elif name == "send_request_headers.started":
             self._request.until = time.monotonic() + self._request.writing
             # A request that only asks a proxy for a way through has no more than a head.
-            self._request.head = b"" if info["request"].method == b"POST" else None
+            one_by_one = event.startswith("http11.")  # one request at a time on a connection
+            self._request.head = b"" if one_by_one and info["request"].method == b"POST" else None
         elif name == "send_request_headers.complete" and self._request.head == b"":
             self._request.head = None
         elif name == "receive_response_headers.started":

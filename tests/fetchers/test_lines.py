@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -15,7 +16,7 @@ from otel_agent_events import replay, sources
 from otel_agent_events.errors import ReadError
 from otel_agent_events.fetchers import lines, saved
 from otel_agent_events.fetchers.lines import LargeFile
-from otel_agent_events.fetchers.vectara_pages import UsualPage
+from otel_agent_events.fetchers.vectara_pages import UsualPage, _first_session
 from tests.generate import Generated
 
 if TYPE_CHECKING:
@@ -120,6 +121,59 @@ def test_a_broken_page_of_a_large_file_costs_nothing_of_the_others(
     assert "answer 2 of" in str(session.error)
     assert told in str(session.error)
     assert (session.events, session.made) == (3, 4)
+
+
+def test_several_pages_on_one_line_of_a_large_file_are_all_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pages.jsonl"
+    path.write_bytes(page("a") + b"\n" + page("b") + page("c") + b"\n" + page("d"))
+
+    kept = replayed(path, large=False, monkeypatch=monkeypatch)
+    by_line = replayed(path, large=True, monkeypatch=monkeypatch)
+
+    assert kept == by_line
+    assert (kept[0].error, kept[0].events) == (None, 4)
+
+
+@pytest.mark.parametrize("levels", [150, 5_000])
+def test_a_record_that_is_nested_deeply_is_read_or_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, levels: int
+) -> None:
+    path = tmp_path / "pages.jsonl"
+    deep = page("x").replace(b'"content": "a"', b'"content": ' + b"[" * levels + b"]" * levels)
+    path.write_bytes(page("a") + b"\n" + deep + b"\n" + page("c"))
+
+    kept = replayed(path, large=False, monkeypatch=monkeypatch)
+    by_line = replayed(path, large=True, monkeypatch=monkeypatch)
+
+    assert (by_line[0].error is None) == (kept[0].error is None) == (levels == 150)
+    assert by_line[0].events >= kept[0].events
+
+
+def test_a_long_text_that_is_cut_off_is_looked_through_once() -> None:
+    inner = json.dumps([{"a": "b"}] * 40_000)
+    text = page("x").replace(b'"content": "a"', b'"content": ' + json.dumps(inner).encode())[:-60]
+
+    assert len(text) > 500_000
+    assert _first_session(text) == ""  # which took minutes, when each quote in it was tried
+
+
+def test_a_file_that_cannot_be_read_any_more_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "pages.jsonl"
+    path.write_bytes(page("a"))
+    file = LargeFile(path, "pages.jsonl")
+    ((_, again),) = list(file.lines())
+    assert again is not None
+    file._file = _Broken()  # type: ignore[assignment]
+
+    with pytest.raises(ReadError, match=r"^pages\.jsonl cannot be read: Input/output error$"):
+        again()
+
+
+class _Broken:
+    def seek(self, _: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_a_file_that_becomes_shorter_while_it_is_read_costs_what_is_gone(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ PIECES = st.sampled_from(
 def test_a_file_is_read_alike_line_by_line_and_value_after_value(text: str) -> None:
     content = text.encode()
 
-    assert repr(files._values(content, "a.json")) == repr(files._values_one_by_one(content, "a.json"))
+    assert repr(files._values(content, "a.json")) == repr(files.values_one_by_one(content, "a.json"))
 
 
 # --- what is strange ----------------------------------------------------------------------------------
