@@ -442,7 +442,7 @@ cdef class Composer:
         cdef _Op op
         cdef object value
         cdef bytes content = b""
-        cdef bytes raw, before, after, digest, error
+        cdef bytes raw, before, after, hashed, digest, error
         cdef object begin = _slot(node, self._start), end = _slot(node, self._end)
         cdef uint64_t at = _slot(begin, self._at), until = _slot(end, self._at)
         if not at:
@@ -451,7 +451,11 @@ cdef class Composer:
         buffer.size = 16  # room for the tag and the length of the whole
         trace, seed, heads, constant = place
         _put_bytes(buffer, trace)
-        digest = self._sha256(seed + (<str> _slot(first, self._key)).encode()).digest()
+        data = PyUnicode_AsUTF8AndSize(_slot(first, self._key), &size)
+        hashed = PyBytes_FromStringAndSize(NULL, len(<bytes> seed) + size)
+        memcpy(PyBytes_AS_STRING(hashed), PyBytes_AS_STRING(<bytes> seed), len(<bytes> seed))
+        memcpy(PyBytes_AS_STRING(hashed) + len(<bytes> seed), data, size)
+        digest = self._sha256(hashed).digest()
         _put(buffer, PyBytes_AS_STRING(digest), 8)
         _put_bytes(buffer, _found(heads, name))
         _reserve(buffer, 18)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as renamed
@@ -208,22 +209,21 @@ class VectaraReader:
         """How many records were met again, and gave no event."""
         return self._keys.duplicates
 
-    def feed(self, answer: Answer) -> Iterator[Item]:
+    def feed(self, answer: Answer) -> Iterable[Item]:
         """Read one answer.
 
         Raises:
             ReadError: a page has no list of events.
         """
         if answer.failure is not None:
-            yield Caution(message=_what_is_missing(answer))
-            return
+            return [Caution(message=_what_is_missing(answer))]
         match answer.label:
             case "agent":
-                yield from self._take_agent(answer)
+                return self._take_agent(answer)
             case "session":
-                yield from self._take_session(answer)
+                return self._take_session(answer)
             case _:
-                yield from self._take_page(answer)
+                return self._take_page(answer)
 
     def close(self) -> Iterator[Item]:
         """Say when records are of another session, or when the last page names a further one."""
@@ -301,18 +301,11 @@ class VectaraReader:
 
     # --- events ---------------------------------------------------------------------------------------
 
-    def _take_page(self, answer: Answer) -> Iterator[Item]:
+    def _take_page(self, answer: Answer) -> Iterable[Item]:
         read: Iterable[Event]
-        body = answer.body
-        if isinstance(body, UsualPage) and not body.look():
-            # Of a large file only the beginning of a line was looked at: it may be broken, or hold several values.
-            values, flaws = values_one_by_one(body.text, answer.source)
-            for each in values:
-                yield from self._take_page(replace(answer, body=each))
-            if flaws:
-                raise ReadError(f"{self._session.reference}: {'; '.join(flaws)}")
-            return
-        match body:
+        match answer.body:
+            case UsualPage() as page if not page.look():
+                return self._take_values(page, answer)
             case UsualPage() as page:
                 around, read = page.around, self._read_usual(page, answer.source)
             case {"events": list(records)} as around:
@@ -322,10 +315,18 @@ class VectaraReader:
         if answer.continues and self._page_keys:
             self._page_keys.pop()  # of the same page
         self._page_keys.append(_page_key(around))
-        if not self._told:
-            self._told = True
-            yield self._session
-        yield from read
+        if self._told:
+            return read
+        self._told = True
+        return chain((self._session,), read)
+
+    def _take_values(self, page: UsualPage, answer: Answer) -> Iterator[Item]:
+        """Take what is no page after all: of a large file only the beginning of a line was looked at."""
+        values, flaws = values_one_by_one(page.text, answer.source)
+        for each in values:
+            yield from self._take_page(replace(answer, body=each))
+        if flaws:
+            raise ReadError(f"{self._session.reference}: {'; '.join(flaws)}")
 
     def _read_usual(self, page: UsualPage, source: str) -> Iterable[Event]:
         usual = page.read(self._session.id, self._subagents)
