@@ -349,6 +349,8 @@ cdef class _Op:
     cdef Py_ssize_t place, other
     cdef bytes name
     cdef object data
+    cdef object latest, second  # what was looked up last
+    cdef bytes written  # and what was found
 
     def __init__(self, entry, types):
         kind, self.of, attribute, name, self.data = entry
@@ -356,6 +358,8 @@ cdef class _Op:
         self.name = name.encode()
         self.place = _place_of(types[self.of], attribute) if attribute else 0
         # Of the second event, the same slot, or that of its end.
+        self.latest = self.second = self  # which nothing else is
+        self.written = b""
         self.other = _place_of(types[2], "end" if kind == "point" else attribute) if kind in ("point", "same") else 0
 
 
@@ -440,8 +444,8 @@ cdef class Composer:
         cdef uint8_t header[16]
         cdef const char *data
         cdef _Op op
-        cdef object value
-        cdef bytes content = b""
+        cdef object value, other
+        cdef bytes content = b"", written
         cdef bytes raw, before, after, hashed, digest, error
         cdef object begin = _slot(node, self._start), end = _slot(node, self._end)
         cdef uint64_t at = _slot(begin, self._at), until = _slot(end, self._at)
@@ -478,7 +482,11 @@ cdef class Composer:
                     _put_text(buffer, op.name, asked.text, asked.size, NULL, 0, NULL, 0)
                 continue
             if op.kind == END:
-                _put_bytes(buffer, _found(op.data, (_slot(begin, self._timing), _slot(end, self._timing))))
+                value, other = _slot(begin, self._timing), _slot(end, self._timing)
+                if value is not op.latest or other is not op.second:
+                    written = op.data[value, other]
+                    op.latest, op.second, op.written = value, other, written
+                _put_bytes(buffer, op.written)
                 continue
             if op.kind == FAILED_END:
                 timing, error, after = op.data
@@ -501,7 +509,11 @@ cdef class Composer:
                 if value != _slot(second, op.other):
                     raise ValueError
             elif op.kind == REPEATED:
-                _put_bytes(buffer, _found(op.data, value))
+                # Most often it is the very object of the last time.
+                if value is not op.latest:
+                    written = _found(op.data, value)
+                    op.latest, op.written = value, written
+                _put_bytes(buffer, op.written)
             elif op.kind == NUMBER:
                 if value is None:
                     raise ValueError

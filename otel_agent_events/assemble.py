@@ -15,7 +15,7 @@ The rules are those of mapping.md, sections 2 and 3.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, assert_never, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,6 +29,7 @@ from otel_agent_events.events import (
     ToolCall,
     ToolResult,
     UserMessage,
+    kind_of,
     parsed,
     value,
 )
@@ -382,8 +383,9 @@ class Assembler:
 
     def _take(self, event: Event) -> None:
         # A session has many events, so what is done for nearly all of them is done here.
+        kind, told = kind_of(event), cast("Any", event)
         self._events = index = self._events + 1
-        said = isinstance(event, UserMessage)
+        said = kind is UserMessage
         if said and not self._said:
             self._begin_turn()
         self._said = said
@@ -393,29 +395,29 @@ class Assembler:
             clamped = False
             self._known, self._steps = end, 0
             latest = self._latest
-            if (latest is None or end > latest) and not isinstance(event, Note):
+            if (latest is None or end > latest) and kind is not Note:
                 self._latest = end
         else:
             begin, finish, clamped = self._place(event)
         turn = self._turn
         # Tools come first, since most events are of them.
-        if isinstance(event, ToolCall):
+        if kind is ToolCall:
             self._take_call(_Waiting(event, begin, finish, clamped, index, turn))
             return
-        if isinstance(event, ToolResult):
+        if kind is ToolResult:
             self._take_result(_Waiting(event, begin, finish, clamped, index, turn))
             return
-        if isinstance(event, UserMessage):
-            self._first = self._first or event
-            turn.first = turn.first or event
-        elif isinstance(event, AgentMessage):
-            self._last = turn.last = event
+        if kind is UserMessage:
+            self._first = self._first or told
+            turn.first = turn.first or told
+        elif kind is AgentMessage:
+            self._last = turn.last = told
             self._settled = index
             turn.failure = None
-        elif isinstance(event, Note):
-            self._note_failure(event, index)
+        elif kind is Note:
+            self._note_failure(told, index)
         turn.extent.cover(begin, finish)
-        self._closed.append(EventNode(begin, finish, event, index, turn.number, clamped))
+        self._closed.append(EventNode(begin, finish, told, index, turn.number, clamped))
 
     def _note_failure(self, note: Note, index: int) -> None:
         """An interrupt or a limit fails its turn, unless the agent says something after it."""

@@ -12,7 +12,7 @@ from otel_agent_events.claims import new_claims
 from otel_agent_events.content import Policy
 from otel_agent_events.digests import RunningDigest
 from otel_agent_events.errors import ReadError, SessionError
-from otel_agent_events.events import Caution, Session, ToolResult
+from otel_agent_events.events import KINDS, Caution, Session, ToolResult
 from otel_agent_events.ledger import Prefix, Seal
 from otel_agent_events.otlp import Encoded
 from otel_agent_events.otlp.plans import Plans
@@ -271,8 +271,9 @@ class Conversion:
             return ()
         assembler = self._assembler or self._begun()
         for event in events:
-            if isinstance(event, ToolResult) and event.subagent is not None:
-                self.subagents[event.subagent.reference] = None
+            kind = event.__class__
+            if (kind is ToolResult or kind not in KINDS) and (ran := getattr(event, "subagent", None)) is not None:
+                self.subagents[ran.reference] = None
         self.events += len(events)
         self._last_key = events[-1].key
         return assembler.feed(*self._options.policy.events(events))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transform, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -251,6 +251,15 @@ class Note(_Event, kw_only=True, frozen=True):
 
 
 Event: TypeAlias = UserMessage | Thinking | ToolCall | ToolResult | AgentMessage | Note
+
+KINDS: frozenset[type[Event]] = frozenset(get_args(Event))
+"""The types of events. To ask whether one is an instance of another takes long: so what is asked is its type."""
+
+
+def kind_of(event: Event) -> type[Event]:
+    """Give the type of an event; of one whose type a plug-in has made from one of ours, that one."""
+    kind = type(event)
+    return kind if kind in KINDS else next(each for each in kind.__mro__ if each in KINDS)
 
 
 E = TypeVar("E", bound=Event)

@@ -15,7 +15,7 @@ from otel_agent_events.assemble import (
     TurnNode,
     assemble,
 )
-from otel_agent_events.events import AgentMessage, Event, ToolCall
+from otel_agent_events.events import AgentMessage, Event, ToolCall, ToolResult
 from otel_agent_events.times import LATEST, MICROSECOND, MILLISECOND
 from tests.events import (
     agent,
@@ -405,3 +405,16 @@ def test_only_what_waits_for_something_is_kept_back(events: list[Event]) -> None
     waiting = [node for node in assembler.close() if not isinstance(node, SessionNode)]
     assert all(isinstance(node, ToolNode) and None in (node.call, node.result) for node in waiting)
     assert len(closed) + len(waiting) >= len(events) / 2
+
+
+def test_an_event_of_a_type_that_a_plug_in_has_made_from_ours_is_what_ours_is() -> None:
+    class MyCall(ToolCall, frozen=True, kw_only=True):
+        more: str = ""
+
+    asked = MyCall(key="a", start=at(1), end=at(1), call_id="c", tool="t", more="x")
+    answered = ToolResult(key="b", start=at(2), end=at(2), call_id="c", tool="t", result=1)
+
+    first, *_ = assemble(session(), [asked, answered])
+
+    assert isinstance(first, ToolNode)
+    assert (first.call, first.result, first.outcome) == (asked, answered, "ok")
