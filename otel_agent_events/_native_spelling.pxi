@@ -61,10 +61,12 @@ def is_utf8(const uint8_t[::1] text not None):
         while at < size:
             if size - at >= 8:
                 memcpy(&eight, data + at, 8)
-                if not eight & _HIGH_BITS:
+                eight &= _HIGH_BITS
+                if not eight:
                     at += 8
                     continue
-            if data[at] < 0x80:
+                at += _first_of(eight)
+            elif data[at] < 0x80:
                 at += 1
                 continue
             length = _sequence(data + at, size - at)
