@@ -466,7 +466,7 @@ def test_killed_in_the_middle_a_second_run_sends_the_rest(seed: int) -> None:
     path = saved(lines(20_000, size=500))
     # What comes after these waits for its answer, so that it is killed in the middle.
     reached = generator.randint(1, 4)
-    slowly = [HttpReply(body=(b"",), pause=0.03 if number < reached else 0.5) for number in range(reached + 40)]
+    slowly = [HttpReply(delay=0.03 if number < reached else 0.5) for number in range(reached + 40)]
     port = free_port()
     with http_collector(*slowly, port=port) as before:
         running = start(str(path), "--endpoint", before.url)
