@@ -30,10 +30,12 @@ cdef class Assembler:
     cdef Py_ssize_t _settled, _events, _tool_calls, _tool_errors, _missing
 
     cdef _take(self, event)
-    cdef tuple _place(self, event)
+    cdef tuple _place(self, event, kind)
+    cdef _reach(self, at, kind)
     cdef _take_call(self, _Waiting call)
     cdef _take_result(self, _Waiting result)
     cdef _close_pair(self, _Waiting call, _Waiting result)
+    cdef _cover(self, _Turn turn, start, end)
 
 
 cdef _put(dict queues, call_id, waiting)

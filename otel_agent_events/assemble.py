@@ -355,8 +355,8 @@ class Assembler:
             self._take(event)
         self._held = []
 
-    def _place(self, event: Event) -> tuple[Moment, Moment, bool]:
-        """Give an event its start and end, and whether its end had to be clamped."""
+    def _place(self, event: Event, kind: type[Event]) -> tuple[Moment, Moment, bool]:
+        """Give an event that is no point in time its start and end, and whether its end had to be clamped."""
         start, end = event.start, event.end
         if end is None:
             end = start
@@ -374,10 +374,14 @@ class Assembler:
         clamped = end < begin.at
         at = begin.at if clamped else end
         finish = Moment(at, "recorded")
-        self._known, self._steps = at, 0
-        if (latest is None or at > latest) and event.__class__ is not Note:
-            self._latest = at
+        self._reach(at, kind)
         return begin, finish, clamped
+
+    def _reach(self, at: int, kind: type[Event]) -> None:
+        """Note that a time is known, and that the turn lasts until then; what a note tells may be of any time."""
+        self._known, self._steps = at, 0
+        if (self._latest is None or at > self._latest) and kind is not Note:
+            self._latest = at
 
     # --- one event ------------------------------------------------------------------------------------
 
@@ -393,12 +397,9 @@ class Assembler:
         if end is not None and event.start == end:  # a point in time
             begin = finish = Moment(end, "recorded")
             clamped = False
-            self._known, self._steps = end, 0
-            latest = self._latest
-            if (latest is None or end > latest) and kind is not Note:
-                self._latest = end
+            self._reach(end, kind)
         else:
-            begin, finish, clamped = self._place(event)
+            begin, finish, clamped = self._place(event, kind)
         turn = self._turn
         # Tools come first, since most events are of them.
         if kind is ToolCall:
@@ -465,10 +466,7 @@ class Assembler:
             end = start
         if start.timing == "synthetic" or result.end.timing == "synthetic":
             start, end = Moment(start.at, "synthetic"), Moment(end.at, "synthetic")
-        turn = call.turn
-        turn.extent.cover(start, end)
-        if turn is not self._turn:  # what the present turn covers is added when it is over
-            self._extent.cover(start, end)
+        self._cover(call.turn, start, end)
         asked, answered = call.event, result.event
         self._closed.append(
             ToolNode(
@@ -478,7 +476,7 @@ class Assembler:
                 answered,
                 call.index,
                 result.index,
-                turn.number,
+                call.turn.number,
                 "error" if answered.failed else "ok",
                 False,  # noqa: FBT003 - fields are filled by their order, which takes half of the time
                 clamped or call.clamped or result.clamped,
