@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from otel_agent_events.assemble import Assembler, EventNode, SessionNode, ToolNode
 from otel_agent_events.attributes import Finisher
@@ -62,6 +62,7 @@ class Options:
         links: further links of the root.
         shift_to: the nanosecond at which the end of each session is to land.
         max_trace_bytes: the size at which a session is split into parts.
+        origin: `replay`, or `live` for what was recorded while it happened; of the resource.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -75,6 +76,7 @@ class Options:
     links: tuple[Link, ...] = ()
     shift_to: int | None = None
     max_trace_bytes: int | None = None
+    origin: Literal["replay", "live"] = "replay"
 
     @property
     def identity(self) -> Identity:
@@ -95,7 +97,7 @@ class Options:
         service = (
             self.service_name or self.attributes.get("service.name") or session.service or session.reference.platform
         )
-        told = {**self.attributes, "service.name": service, "otel_agent_events.origin": "replay"}
+        told = {**self.attributes, "service.name": service, "otel_agent_events.origin": self.origin}
         return Resource(Finisher(self.policy.max_value).attributes(told))
 
 
@@ -188,21 +190,33 @@ class Conversion:
             # Each step is done for some events at once: going to and fro between the steps for every event takes half
             # as long again, since a processor has little room for what it did a moment ago.
             for some in self._strides():
-                nodes = self._assembled(some)
-                bodies = self._planned(nodes)
-                whole = [body for body in bodies if body is not None]
-                if len(whole) == len(bodies):  # most often
-                    self._size += sum(map(len, whole))
-                    self._bodies += whole
-                else:
-                    yield from self._added(nodes, bodies)
+                yield from self.take(some)
                 if len(self._bodies) >= most or self._size - self._taken_at >= MOST_BYTES:
                     yield self._taken()
         except SessionError:
             if self._made and self._bodies:
                 yield self._taken()
             raise
-        yield from self._close(most)
+        yield from self.close(most)
+
+    def take(self, items: Sequence[Item]) -> Sequence[Encoded]:
+        """Take what was read; the spans that are final by it gather.
+
+        Returns:
+            The parts that are over, when the session is split.
+        """
+        nodes = self._assembled(items)
+        bodies = self._planned(nodes)
+        whole = [body for body in bodies if body is not None]
+        if len(whole) < len(bodies):
+            return list(self._added(nodes, bodies))
+        self._size += sum(map(len, whole))  # most often
+        self._bodies += whole
+        return ()
+
+    def gathered(self) -> Encoded | None:
+        """Give the spans that have gathered; None when there are none."""
+        return self._taken() if self._bodies else None
 
     @property
     def given(self) -> Callable[[], Prefix] | None:
@@ -407,9 +421,15 @@ class Conversion:
 
     # --- the end --------------------------------------------------------------------------------------
 
-    def _close(self, most: int) -> Iterator[Encoded]:
+    def close(self, most: int = MOST, *, complete: bool = True) -> Iterator[Encoded]:
+        """End the session: give what still waits, and then the root.
+
+        Args:
+            most: how many spans are given at once.
+            complete: False when it is known that records are missing.
+        """
         assembler = self._assembler or self._begun()
-        if self.flaws:
+        if self.flaws or not complete:
             self._session = replace(self._session, complete=False)
         assembler.learn(self._session)
         ended = []

@@ -240,14 +240,14 @@ class Note(_Event, kw_only=True, frozen=True):
     Attributes:
         attributes: names, counts and ids: what stays when contents are taken out.
         content: what people or models wrote, by the platform's field names.
-        failure: `interrupt` or `limit` when this ends the turn in failure.
+        failure: `interrupt`, `limit` or `error` when this ends the turn in failure.
     """
 
     kind: Literal["note"] = "note"
     name: str = "unknown_event"
     attributes: Mapping[str, JSON] = _NOTHING
     content: Mapping[str, JSON] = _NOTHING
-    failure: Literal["interrupt", "limit"] | None = None
+    failure: Literal["interrupt", "limit", "error"] | None = None
 
 
 Event: TypeAlias = UserMessage | Thinking | ToolCall | ToolResult | AgentMessage | Note
@@ -294,6 +294,11 @@ def words(text: str | Written) -> str:
         return text
     told: str = from_json(text)
     return told
+
+
+def stamped(event: E, at: int) -> E:
+    """Give an undated event a time: a point. One that has a time is returned as it is."""
+    return replace(event, start=at, end=at) if event.start is None and event.end is None else event
 
 
 # --- the session --------------------------------------------------------------------------------------

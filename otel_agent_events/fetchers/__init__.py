@@ -118,6 +118,29 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class LiveReader(Reader, Protocol):
+    """What a reader has as well when a service can hand on single records, as they come."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the events of a record are told as soon as it is taken; else they come with `close`."""
+        ...
+
+    def take(self, record: JSON, arrived: int | None) -> Iterable[Item] | None:
+        """Read one record; the same records one by one give the same events as the answers that hold them.
+
+        Args:
+            record: as parsed JSON.
+            arrived: nanoseconds since 1970 at which it came, which is the time of a record that tells none; None to
+                leave such a record undated.
+
+        Returns:
+            What it tells; None when it is no single record. It may be an answer then, for `feed`.
+        """
+        ...
+
+
 class Readable(Protocol):
     """What answers are read with: a fetcher, or a format of files for which nothing is fetched."""
 

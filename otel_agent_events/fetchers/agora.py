@@ -25,7 +25,7 @@ from otel_agent_events.fetchers.agora_turns import (
     names_further,
     read_turn,
 )
-from otel_agent_events.fetchers.agora_windows import Windows
+from otel_agent_events.fetchers.agora_windows import Entry, Windows
 from otel_agent_events.fetchers.auth import ApiKey, Basic, Credentials
 from otel_agent_events.fetchers.client import checked_base_url
 from otel_agent_events.keys import Keys, key_of, shallow
@@ -164,6 +164,8 @@ class _Batch:
 class AgoraReader:
     """Read histories, pages of turns and notifications; the events come when everything has been read."""
 
+    at_once = False
+
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
         self._agent = (*reference.path, "", "")[1]
@@ -174,6 +176,8 @@ class AgoraReader:
         self._errors: list[JSON] = []
         self._others: list[JSON] = []  # notifications that nothing is known of
         self._batch: _Batch | None = None
+        self._single_entries: list[Entry] = []  # what came one by one
+        self._single_turns: list[tuple[JSON, int | None]] = []  # the same, with the nanosecond at which it came
         self._histories = 0
         self._noticed: set[tuple[str, ...]] = set()
         self._settled = 0  # answers of which all records were taken
@@ -212,9 +216,24 @@ class AgoraReader:
             self._take_answer(answer, body, kind)
         return ()
 
+    def take(self, record: JSON, arrived: int | None) -> Sequence[Item] | None:
+        """Read an entry of the history, or a turn."""
+        match record:
+            case {"role": _}:
+                self._histories = self._histories or 1
+                self._single_entries.append(Entry(record=record, key=key_of(record), arrived=arrived))
+            case {"turn_id": _}:
+                self._single_turns.append((record, arrived))
+            case _:
+                return None
+        return ()
+
     def close(self) -> Iterator[Item]:
         """Lay the turns on the entries; give the session and all its events."""
         self._settle()
+        self._windows.add_entries(self._single_entries)
+        came = {id(turn): arrived for turn, arrived in self._single_turns}
+        self._turns += [turn for turn, _ in self._single_turns if self._turn_keys.claim(turn, listing="")]
         turns = in_order(read_turn(record, self._agent) for record in self._turns)
         roles = [_role(entry.record) for entry in self._windows.entries]
         places = {} if self._lacks_turns() else lay(roles, turns, whole_from=self._windows.whole_from)
@@ -223,7 +242,7 @@ class AgoraReader:
         yield from self._entries(turns, places)
         for position, turn in enumerate(turns):
             if position not in places:
-                yield turn_note(turn, self._key(turn.record))
+                yield turn_note(turn, self._key(turn.record), came.get(id(turn.record)))
         for error in self._errors:
             yield error_note(error, self._key(error))
         for notification in self._others:
@@ -407,7 +426,14 @@ class AgoraReader:
         first = {place.user: turns[number] for number, place in places.items() if place.user != place.carrier}
         for position, entry in enumerate(self._windows.entries):
             turn = whole.get(position) or first.get(position)
-            yield entry_event(entry, self._key(entry.record), turn, shared=position in first, started=self._started)
+            yield entry_event(
+                entry,
+                self._key(entry.record),
+                turn,
+                shared=position in first,
+                started=self._started,
+                arrived=entry.arrived,
+            )
 
 
 def _role(record: JSON) -> str | None:

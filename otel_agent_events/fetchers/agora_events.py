@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from otel_agent_events.fetchers.agora_windows import Entry
 
 
-def entry_event(entry: Entry, key: str, turn: Turn | None, *, shared: bool, started: int | None) -> Event:
+def entry_event(
+    entry: Entry, key: str, turn: Turn | None, *, shared: bool, started: int | None, arrived: int | None = None
+) -> Event:
     """Make the event of an entry.
 
     Args:
@@ -27,6 +29,7 @@ def entry_event(entry: Entry, key: str, turn: Turn | None, *, shared: bool, star
         turn: which it is of, if that is known.
         shared: the turn has another entry, which carries all but its id and its start.
         started: nanosecond at which the call started, if known.
+        arrived: nanosecond at which it came by itself: the time of an entry of which nothing else is known.
     """
     record = shallow(entry.record)
     if not isinstance(record, dict):
@@ -34,13 +37,15 @@ def entry_event(entry: Entry, key: str, turn: Turn | None, *, shared: bool, star
     fields = Fields(record)
     role = fields.name("role")
     if role not in {"user", "assistant"}:
-        return Note(key=key, type=role, remainder=fields.rest())
+        return Note(key=key, type=role, start=arrived, end=arrived, remainder=fields.rest())
     said = fields.value("content")
     start, end = _times_of_turn(turn, role)
     stated = {start, end if start is None or end is None else max(start, end)}
     if start is None:
         stated = set()
         start, end = _spoken(fields, record, started)
+        if start is None and end is None:
+            start = end = arrived
     measurements = {} if turn is None or shared else dict(turn.measurements)
     take_measurement(fields, record, "speech_algorithmic_delay", measurements)
     names = {} if turn is None else turn.names
@@ -91,12 +96,14 @@ def _times_of_turn(turn: Turn | None, role: str) -> tuple[int | None, int | None
     return (turn.start, turn.start) if role == "user" else turn.interval
 
 
-def turn_note(turn: Turn, key: str) -> Note:
-    """Make a note of a turn that has no entry."""
+def turn_note(turn: Turn, key: str, arrived: int | None = None) -> Note:
+    """Make a note of a turn that has no entry; when it came is its time if it tells none."""
     if not isinstance(turn.record, dict):
         return Note(key=key, remainder=turn.left)
     start, end = turn.interval
     stated = set() if start is None or end is None else {start, max(start, end)}
+    if start is None and end is None:
+        start = end = arrived
     return Note(
         key=key,
         name="agora_turn",
@@ -108,8 +115,8 @@ def turn_note(turn: Turn, key: str) -> Note:
     )
 
 
-def error_note(error: JSON, key: str) -> Note:
-    """Make a note of an error that a notification tells; it has no time of its own."""
+def error_note(error: JSON, key: str, arrived: int | None = None) -> Note:
+    """Make a note of an error that a notification tells; it has no time of its own, but may have come at one."""
     record = shallow(error)
     if not isinstance(record, dict):
         return Note(key=key, remainder=record)
@@ -119,7 +126,15 @@ def error_note(error: JSON, key: str) -> Note:
         take_name(fields, record, name, names)
     message = fields.text("message")
     content = {} if message is None else {"message": message}
-    return Note(key=key, name="agora_error", attributes=names, content=content, remainder=fields.rest())
+    return Note(
+        key=key,
+        start=arrived,
+        end=arrived,
+        name="agora_error",
+        attributes=names,
+        content=content,
+        remainder=fields.rest(),
+    )
 
 
 def unknown_note(notification: JSON, key: str, notice: str | None) -> Note:

@@ -29,11 +29,13 @@ class Entry:
         record: as it stands in the answer.
         key: by its content.
         earlier: contents that it had when it was met before, while it was still being spoken.
+        arrived: nanosecond at which it came, when it came by itself.
     """
 
     record: JSON
     key: str
     earlier: tuple[str, ...] = ()
+    arrived: int | None = None
 
 
 class Windows:
@@ -55,7 +57,10 @@ class Windows:
 
     def add(self, records: Iterable[JSON]) -> None:
         """Add the next window. It takes time in proportion to its length."""
-        window = [Entry(record=record, key=key_of(record)) for record in records]
+        self.add_entries([Entry(record=record, key=key_of(record)) for record in records])
+
+    def add_entries(self, window: list[Entry]) -> None:
+        """Add the entries of the next window."""
         if not window:
             return
         shrunk = len(window) < self._longest  # a window only grows: this one is older than others

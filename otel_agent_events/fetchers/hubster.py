@@ -122,10 +122,12 @@ class _Met:
 
     Attributes:
         listing: the answer in which it stands.
+        arrived: nanosecond at which it came, when it came by itself: the time of one that tells none.
     """
 
     record: JSON
     listing: str
+    arrived: int | None = None
 
     @property
     def is_echo(self) -> bool:
@@ -142,12 +144,15 @@ class _Met:
 class HubsterReader:
     """Read lists of activities, and what the look-up of the conversation gave."""
 
+    at_once = False
+
     def __init__(self, reference: Reference) -> None:
         (conversation,) = (*reference.path, "")[:1]
         self._session = Session(reference=reference, id=conversation or None)
         self._rests: dict[str, JSON] = {}  # of what was told of the conversation, each once
         self._others: set[str] = set()  # other conversations that are named
         self._lists: list[list[Placed[_Met]]] = []
+        self._singles: list[Placed[_Met]] | None = None  # the one of these lists of what comes one by one
         self._keys = Keys()
 
     @property
@@ -167,6 +172,16 @@ class HubsterReader:
             yield from self._take_conversation(answer)
         else:
             self._take_activities(answer)
+
+    def take(self, record: JSON, arrived: int | None) -> Sequence[Item] | None:
+        """Read an activity."""
+        if not _is_activity(record):
+            return None
+        if self._singles is None:
+            self._singles = []
+            self._lists.append(self._singles)
+        self._singles.append(_placed(_Met(record=record, listing="", arrived=arrived)))
+        return ()
 
     def close(self) -> Iterator[Item]:
         """Give all activities in the order of their times."""
@@ -251,10 +266,7 @@ class HubsterReader:
         if not (answer.continues and self._lists):
             self._lists.append([])
         listing = str(len(self._lists))
-        for record in records:
-            stamp = stamp_of(record.get("eventId")) if isinstance(record, dict) else None
-            at = None if stamp is None else stamp.nanoseconds
-            self._lists[-1].append(Placed(at=at, record=_Met(record=record, listing=listing)))
+        self._lists[-1] += [_placed(_Met(record=record, listing=listing)) for record in records]
 
     def _events(self) -> Iterator[Event]:
         """Claim the originals before the echoes, so that an original has the plain id; then tell them in order."""
@@ -272,10 +284,16 @@ class HubsterReader:
         for key, each in zip(keys, met, strict=True):
             if key is not None:
                 original = originals.get(each.interaction or "") if each.is_echo else None
-                yield read_activity(key, shallow(_without_secrets(each.record)), original)
+                yield read_activity(key, shallow(_without_secrets(each.record)), original, each.arrived)
 
 
 # --- what is asked for, and what never leaves ---------------------------------------------------------
+
+
+def _placed(met: _Met) -> Placed[_Met]:
+    stamp = stamp_of(met.record.get("eventId")) if isinstance(met.record, dict) else None
+    return Placed(at=None if stamp is None else stamp.nanoseconds, record=met)
+
 
 _OF_A_WEBHOOK = ("hubId", "integrationId", "conversationId", "conversationProperties")
 

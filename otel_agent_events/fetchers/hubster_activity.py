@@ -46,13 +46,14 @@ _Common: TypeAlias = dict[str, Any]
 """The fields that every event has, ready to be handed on."""
 
 
-def read_activity(key: str, record: JSON, original: str | None) -> Event:
+def read_activity(key: str, record: JSON, original: str | None, arrived: int | None = None) -> Event:
     """Read an activity.
 
     Args:
         key: of the event.
         record: without the platform's secrets.
         original: the key of the message of which this is an echo, if it was met.
+        arrived: nanosecond at which it came by itself: the time of an activity that tells none.
     """
     if not isinstance(record, dict):
         return Note(key=key, remainder=record)
@@ -62,6 +63,7 @@ def read_activity(key: str, record: JSON, original: str | None) -> Event:
     at = fields.nanoseconds("eventId", read=stamp_of)
     if at is not None and isinstance(record["eventId"], (int, str)):
         details["eventId"] = record["eventId"]
+    at = arrived if at is None else at
     _tell(details, fields, "", "eventTrigger", "externalId", "flowProcess")
     echo = fields.flag("isEcho")
     if echo is not None:

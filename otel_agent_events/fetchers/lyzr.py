@@ -170,21 +170,26 @@ class _Met:
     Attributes:
         label: that of the answer.
         listing: how many answers of this label there were up to this one.
+        arrived: nanosecond at which it came, when it came by itself: the time of one that tells none.
     """
 
     record: JSON
     label: str
     listing: str
+    arrived: int | None = None
 
 
 class LyzrReader:
     """Read lists of activities and of messages; what they hold is told when all are read."""
+
+    at_once = False
 
     def __init__(self, reference: Reference) -> None:
         user, session = (*reference.path, "", "")[:2]
         self._session = Session(reference=reference, id=session or None, user=user or None)
         self._rests: dict[str, JSON] = {}  # of what the answers hold besides their records, each once
         self._lists: list[list[Placed[_Met]]] = []
+        self._singles: dict[str, list[Placed[_Met]]] = {}  # by label, the list of what comes one by one
         self._answers: Counter[str] = Counter()  # by label
         self._keys = Keys()
         self._strangers = 0  # records that name another session or user
@@ -218,8 +223,20 @@ class LyzrReader:
         # Equal records of activities and history are two, so that the first answers of both are one listing.
         listing = str(self._answers[answer.label])
         for record in records:
-            met = _Met(record=record, label=answer.label, listing=listing)
-            self._lists[-1].append(Placed(at=_time_of(met), record=met, rank=_rank_of(met)))
+            self._lists[-1].append(_placed(_Met(record=record, label=answer.label, listing=listing)))
+
+    def take(self, record: JSON, arrived: int | None) -> Sequence[Item] | None:
+        """Read an activity, or a message of the history."""
+        label = _label_of(record)
+        if label is None:
+            return None
+        singles = self._singles.get(label)
+        if singles is None:
+            singles = self._singles[label] = []
+            self._lists.append(singles)
+            self._answers[label] += 1
+        singles.append(_placed(_Met(record=record, label=label, listing=str(self._answers[label]), arrived=arrived)))
+        return ()
 
     def close(self) -> Iterator[Item]:
         """Give all records in the order of their times."""
@@ -258,11 +275,11 @@ class LyzrReader:
         if not isinstance(record, dict):
             yield Note(key=key, remainder=record)
         elif met.label == _ACTIVITIES:
-            yield from self._activity(key, record)
+            yield from self._activity(key, record, met.arrived)
         else:
-            yield _message(key, record)
+            yield _message(key, record, met.arrived)
 
-    def _activity(self, key: str, record: Mapping[str, JSON]) -> Iterator[Event]:
+    def _activity(self, key: str, record: Mapping[str, JSON], arrived: int | None) -> Iterator[Event]:
         fields = Fields(record)
         strange = False
         for name, known in (("session_id", self._session.id), ("user_id", self._session.user)):
@@ -272,7 +289,9 @@ class LyzrReader:
         self._strangers += strange
         at = fields.nanoseconds("time_stamp", read=_stamp)
         identifier = fields.name("_id")
-        common: _Common = {"id": identifier, "end": _object_time(identifier) if at is None else at}
+        for other in (_object_time(identifier), arrived):
+            at = other if at is None else at
+        common: _Common = {"id": identifier, "end": at}
         log_data = record.get("log_data")
         if not isinstance(log_data, dict) or not log_data:
             yield Note(**common, key=key, start=common["end"], remainder=fields.rest())
@@ -333,10 +352,11 @@ def _section(key: str, section: Section, common: _Common, remainder: JSON) -> Ev
             return Note(**common, start=at, name="text", content={"text": text})
 
 
-def _message(key: str, record: Mapping[str, JSON]) -> Event:
+def _message(key: str, record: Mapping[str, JSON], arrived: int | None) -> Event:
     """Give a message as an event: it is stamped when it is stored, so that it tells nothing of how long it took."""
     fields = Fields(record)
     at = fields.nanoseconds("created_at", read=_stamp)
+    at = arrived if at is None else at
     role = fields.name("role")
     common: _Common = {"key": key, "type": role, "start": at, "end": at}
     if role not in _RANKS:
@@ -401,6 +421,10 @@ def _rest_of(fields: Fields, log: Fields) -> JSON:
     if log.rest() is not None:
         rest["log_data"] = log.rest()
     return rest or None
+
+
+def _placed(met: _Met) -> Placed[_Met]:
+    return Placed(at=_time_of(met), record=met, rank=_rank_of(met))
 
 
 def _time_of(met: _Met) -> int | None:

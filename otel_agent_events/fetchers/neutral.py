@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from otel_agent_events import times
 from otel_agent_events.errors import ReadError
-from otel_agent_events.events import JSON, Session
+from otel_agent_events.events import JSON, Caution, Session, stamped
 from otel_agent_events.fetchers import Answer
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.fetchers.lines import LargeFile
@@ -26,7 +26,7 @@ from otel_agent_events.messages import first_of
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from otel_agent_events.fetchers import Item
 
@@ -119,6 +119,8 @@ class Neutral:
 class NeutralReader:
     """Read the lines of one session, each as an answer of its own."""
 
+    at_once = True
+
     def __init__(self, reference: Reference) -> None:
         self._session = Session(reference=reference)
         self._keys = Keys()
@@ -146,6 +148,25 @@ class NeutralReader:
         key = self._keys.claim(answer.body, line.id or None)
         if key is not None:
             yield event_of(line, key)
+
+    def take(self, record: JSON, arrived: int | None) -> Sequence[Item] | None:
+        """Read one line.
+
+        Raises:
+            ReadError: it is no event; says where it differs.
+        """
+        if not isinstance(record, dict) or ("kind" not in record and not _begins_session(record)):
+            return None
+        label = _SESSION if _begins_session(record) else _EVENT
+        try:
+            items = list(self.feed(Answer(label=label, body=record, source="a record")))
+        except ValidationError as error:
+            raise ReadError(f"a record begins no session: {_why(error)}") from None
+        return (
+            items
+            if arrived is None
+            else [item if isinstance(item, (Session, Caution)) else stamped(item, arrived) for item in items]
+        )
 
     def close(self) -> Iterator[Item]:
         """Say nothing more."""

@@ -23,6 +23,7 @@ from otel_agent_events.fetchers.fields import Fields
 from otel_agent_events.fetchers.saved import values_one_by_one
 from otel_agent_events.fetchers.vectara_events import event_of
 from otel_agent_events.fetchers.vectara_pages import UsualPage, json_of, read_usual, usual_digest
+from otel_agent_events.fetchers.vectara_stream import STREAMED, USAGE, Joined, Moments, Stream
 from otel_agent_events.keys import Keys, shallow
 from otel_agent_events.reference import Reference
 
@@ -186,7 +187,9 @@ class Vectara:
 
 
 class VectaraReader:
-    """Read pages of events, and what the look-ups of agent and session gave."""
+    """Read pages of events, single events and chunks of a stream, and what the look-ups of agent and session gave."""
+
+    at_once = True
 
     def __init__(self, reference: Reference) -> None:
         agent, session = (*reference.path, "", "")[:2]
@@ -203,6 +206,8 @@ class VectaraReader:
         self._told = False
         self._page_keys: list[str | None] = []
         self._strangers = 0  # records that name another session
+        self._stream = Stream(session or None)
+        self._streamed: dict[str, Mapping[str, JSON]] = {}  # by id, what was told in a stream and may come again
 
     @property
     def duplicates(self) -> int:
@@ -225,10 +230,19 @@ class VectaraReader:
             case _:
                 return self._take_page(answer)
 
+    def take(self, record: JSON, arrived: int | None) -> list[Item] | None:
+        """Read one event as it is stored, or what is in streams only."""
+        type_ = record.get("type") if isinstance(record, dict) else None
+        return self._take_one(record, type_, arrived) if isinstance(type_, str) else None
+
     def close(self) -> Iterator[Item]:
         """Say when records are of another session, or when the last page names a further one."""
         if not self._told:
             yield self._session
+        for joined in self._stream.close():
+            self._session = replace(self._session, complete=False)
+            yield self._session
+            yield from self._joined(joined)
         if self._strangers:
             yield Caution(message=f"of these records, {self._strangers} name another session than {self._session.id!r}")
         last = self._page_keys[-1] if self._page_keys else ""
@@ -347,7 +361,49 @@ class VectaraReader:
         key = self._keys.claim_told(event.key, digest, lambda: self._keys.digest(json_of(record)))
         return None if key is None else event if key == event.key else renamed(event, key=key)
 
-    def _read(self, record: JSON) -> Event | None:
+    def _take_one(self, record: Mapping[str, JSON], type_: str, arrived: int | None) -> list[Item]:
+        """Read one record: most give one event, and the first one also tells of the session."""
+        items: list[Item] = []
+        if not self._told:
+            self._told = True
+            items.append(self._session)
+        if type_ not in STREAMED:
+            self._stream.note(Moments(told=None, arrived=arrived))
+            event = None if self._was_streamed(record) else self._read(record, arrived)
+            if event is not None:
+                items.append(event)
+            return items
+        stamp = times.parse(record.get("created_at"))
+        moments = Moments(told=None if stamp is None else stamp.nanoseconds, arrived=arrived)
+        for each in self._stream.take(record, moments):
+            if type_ == USAGE:
+                context = _context(record.get("session_context_usage"))
+                self._session = replace(self._session, context=context or self._session.context)
+                items.append(self._session)
+            if isinstance(each, Joined):
+                items += self._joined(each)
+            elif (key := self._keys.claim(record, each.id)) is not None:
+                items.append(renamed(each, key=key))
+        return items
+
+    def _joined(self, joined: Joined) -> list[Event]:
+        """Give what chunks are together, under the key that the stored record has, where the stream names it."""
+        key = self._keys.claim(joined.stored, joined.id)
+        if key is None:
+            return []
+        if joined.id is not None:
+            self._streamed[joined.id] = joined.stored
+        return [joined.event(key)]
+
+    def _was_streamed(self, record: Mapping[str, JSON]) -> bool:
+        """Say whether a record is the stored form of what a stream has told; it is told once."""
+        identifier = record.get("id")
+        told = self._streamed.get(identifier) if isinstance(identifier, str) else None
+        same = told is not None and all(record.get(name) == each for name, each in told.items())
+        self._keys.duplicates += same
+        return same
+
+    def _read(self, record: JSON, arrived: int | None = None) -> Event | None:
         """Read a record; None when it was met before."""
         identifier = record.get("id") if isinstance(record, dict) else None
         key = self._keys.claim(
@@ -363,6 +419,8 @@ class VectaraReader:
             return Note(key=key, remainder=record)
         fields = Fields(record)
         at = fields.nanoseconds("created_at")
+        if at is None:
+            at = arrived
         fields.drop("session_key", self._session.id)
         self._strangers += isinstance(record.get("session_key"), str) and record["session_key"] != self._session.id
         return event_of(key, fields, at, self._subagents)
