@@ -1,8 +1,9 @@
 """The stream of a Vectara session: chunks joined to the records that they are of.
 
-While an agent answers, Vectara tells in chunks what it thinks and says (`streaming_thinking`, `streaming_agent_output`),
-and when it is through with either (`..._end`). What it stores afterwards is one record of each. Types and fields are
-those of the stream union of Vectara's Python SDK 0.4.3; the guide's samples leave `created_at` out.
+While an agent answers, Vectara tells what it thinks and says in chunks (`streaming_thinking`,
+`streaming_agent_output`), and when it is through with either (`..._end`). What it stores afterwards is one record of
+each. Types and fields are those of the stream union of Vectara's Python SDK 0.4.3; the guide's samples leave
+`created_at` out.
 """
 
 from __future__ import annotations
