@@ -296,9 +296,17 @@ def words(text: str | Written) -> str:
     return told
 
 
-def stamped(event: E, at: int) -> E:
-    """Give an undated event a time: a point. One that has a time is returned as it is."""
-    return replace(event, start=at, end=at) if event.start is None and event.end is None else event
+def stamped(event: E, at: int, *, finished: bool = False) -> E:
+    """Give an undated event a time. One that has a time is returned as it is.
+
+    Args:
+        event: any.
+        at: nanoseconds since 1970.
+        finished: it took some time until then; else it is a point.
+    """
+    if event.start is not None or event.end is not None:
+        return event
+    return replace(event, start=None if finished else at, end=at)
 
 
 # --- the session --------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from otel_agent_events.events import (
 from otel_agent_events.times import written
 
 if TYPE_CHECKING:
-    from otel_agent_events.events import JSON, Part
+    from otel_agent_events.events import JSON, ContextUsage, Part
 
 SUMMARY_LENGTH = 80
 DESCRIPTION_LENGTH = 200
@@ -140,14 +140,21 @@ def session_attributes(node: SessionNode) -> dict[str, Attribute | None]:
         "otel_agent_events.session.raw": None if session.remainder is None else Json(session.remainder),
     }
     if context is not None:
-        attributes["otel_agent_events.session.context.input_tokens"] = context.input_tokens
-        attributes["otel_agent_events.session.context.output_tokens"] = context.output_tokens
-        attributes["otel_agent_events.session.context.reasoning_tokens"] = context.reasoning_tokens
-        attributes["otel_agent_events.session.context.total_tokens"] = context.total_tokens
-        attributes["otel_agent_events.session.context.window"] = context.window
+        attributes.update(context_attributes(context))
     for name, told in session.content.items():
         attributes[f"{OWN}session.{name}"] = _attribute(told)
     return attributes
+
+
+def context_attributes(context: ContextUsage) -> dict[str, int | None]:
+    """Say how full the session's context is."""
+    return {
+        "otel_agent_events.session.context.input_tokens": context.input_tokens,
+        "otel_agent_events.session.context.output_tokens": context.output_tokens,
+        "otel_agent_events.session.context.reasoning_tokens": context.reasoning_tokens,
+        "otel_agent_events.session.context.total_tokens": context.total_tokens,
+        "otel_agent_events.session.context.window": context.window,
+    }
 
 
 def _note_attributes(note: Note) -> dict[str, Attribute | None]:

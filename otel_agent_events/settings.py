@@ -113,6 +113,10 @@ class Settings:
         capture = (self.get(_CAPTURE) or "").upper()
         return "scrubbed" if capture in {"", "SPAN_ONLY", "SPAN_AND_EVENT", "TRUE"} else "none"
 
+    def live_content(self, option: Content | None) -> Content:
+        """Say the same for what is recorded live: none, unless the option or the variable turns it on."""
+        return "none" if option is None and self.get(_CAPTURE) is None else self.content(option)
+
     def max_value(self, option: int | None) -> int:
         """Say how many bytes one attribute value may have.
 

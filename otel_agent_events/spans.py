@@ -221,6 +221,7 @@ class SpanBuilder:
         links: further links of the root.
         shift: nanoseconds by which all times are moved.
         part_of: tells of an event, by its key, in which earlier part of the session it is; None for this part.
+        linked: what the ids of other sessions' traces are derived from, when that is not the identity itself.
     """
 
     def __init__(
@@ -234,11 +235,13 @@ class SpanBuilder:
         links: Sequence[Link] = (),
         shift: int = 0,
         part_of: Callable[[str], int | None] = _in_this_part,
+        linked: Identity | None = None,
     ) -> None:
         self._session = session
         self.shift = shift
         self._part_of = part_of
         self.identity = identity
+        self._linked = linked or identity
         self._conventions = conventions
         self._resource = resource
         self._parent = parent
@@ -380,7 +383,7 @@ class SpanBuilder:
         return Link(trace_id=trace, span_id=ids.span_id(trace, ids.event_key(key)))
 
     def _root_of(self, reference: Reference, *, revision: int = 1, part: int = 1) -> Link:
-        link = self.identity.root_of(reference, revision=revision, part=part)
+        link = self._linked.root_of(reference, revision=revision, part=part)
         return replace(link, attributes=self._finisher.attributes(link.attributes))
 
     def _parent_id(self, node: Node, turn: int) -> bytes | None:

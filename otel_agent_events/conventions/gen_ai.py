@@ -7,6 +7,7 @@ section 9. Structured values are JSON text, which every back end reads.
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, assert_never
 
 from otel_agent_events.assemble import EventNode, Node, SessionNode, ToolNode, TurnNode
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_agent_events.assemble import NodeKind
-    from otel_agent_events.events import JSON, Part, Session
+    from otel_agent_events.events import JSON, Event, Part, Session
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 """The last schema under which `gen_ai.*` is not deprecated in the core registry."""
@@ -88,7 +89,7 @@ def _event(node: EventNode) -> Labels:
             reasoning = None if text is None else _words("assistant", "reasoning", words(text))
             return Labels(
                 name="thinking",
-                attributes={"gen_ai.output.messages": reasoning},
+                attributes={"gen_ai.output.messages": reasoning, **_first_chunk(node.event)},
             )
         case AgentMessage() as message:
             return _agent_message(message)
@@ -100,7 +101,7 @@ def _event(node: EventNode) -> Labels:
 
 def _agent_message(message: AgentMessage) -> Labels:
     """A `chat` only when the record itself names provider and model; otherwise nobody knows who made the words."""
-    output = _messages("assistant", message.parts)
+    output = {"gen_ai.output.messages": _messages("assistant", message.parts), **_first_chunk(message)}
     if message.provider and message.model:
         return Labels(
             name=f"chat {message.model}",
@@ -109,13 +110,24 @@ def _agent_message(message: AgentMessage) -> Labels:
                 "gen_ai.operation.name": "chat",
                 "gen_ai.provider.name": message.provider,
                 "gen_ai.request.model": message.model,
-                "gen_ai.output.messages": output,
+                **output,
             },
         )
     return Labels(
         name="agent_output",
-        attributes={"gen_ai.operation.name": "agent_output", "gen_ai.output.messages": output},
+        attributes={"gen_ai.operation.name": "agent_output", **output},
     )
+
+
+def _first_chunk(event: Event) -> Mapping[str, Attribute]:
+    """Say of what was streamed how many seconds passed before the first chunk of it."""
+    if not event.measurements:
+        return _NOTHING
+    waited = event.measurements.get("time_to_first_chunk")
+    return _NOTHING if waited is None else {"gen_ai.response.time_to_first_chunk": waited}
+
+
+_NOTHING: Mapping[str, Attribute] = MappingProxyType({})
 
 
 def _tool(node: ToolNode) -> Labels:

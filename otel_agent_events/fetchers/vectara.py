@@ -11,9 +11,11 @@ from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from msgspec import Raw
 from msgspec.structs import replace as renamed
 
 from otel_agent_events import times
+from otel_agent_events.attributes import json_bytes
 from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.events import Caution, ContextUsage, Event, Note, Session
 from otel_agent_events.fetchers import Answer, Connection, Found, Request
@@ -29,8 +31,6 @@ from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from msgspec import Raw
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Asking, Finding, Item
@@ -369,7 +369,7 @@ class VectaraReader:
             items.append(self._session)
         if type_ not in STREAMED:
             self._stream.note(Moments(told=None, arrived=arrived))
-            event = None if self._was_streamed(record) else self._read(record, arrived)
+            event = None if self._was_streamed(record) else self._read_stored(record, arrived)
             if event is not None:
                 items.append(event)
             return items
@@ -402,6 +402,18 @@ class VectaraReader:
         same = told is not None and all(record.get(name) == each for name, each in told.items())
         self._keys.duplicates += same
         return same
+
+    def _read_stored(self, record: Mapping[str, JSON], arrived: int | None) -> Event | None:
+        """Read a record that came by itself; None when it was met before."""
+        try:
+            usual = read_usual(Raw(json_bytes(record)), self._session.id, self._subagents)
+        except (ValueError, RecursionError):
+            usual = None
+        if usual is None:
+            return self._read(record, arrived)
+        event, digest = usual
+        key = self._keys.claim_told(event.key, digest, lambda: self._keys.digest(record))
+        return None if key is None else event if key == event.key else renamed(event, key=key)
 
     def _read(self, record: JSON, arrived: int | None = None) -> Event | None:
         """Read a record; None when it was met before."""

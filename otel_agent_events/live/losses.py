@@ -1,0 +1,92 @@
+"""What was not recorded: counted, and said in the log once a minute at most."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+from weakref import WeakMethod
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOGGER = logging.getLogger("otel_agent_events")
+PAUSE = 60.0
+"""Seconds between two lines in the log."""
+_MOST_REASONS = 50
+_OTHER = "for other reasons"
+
+
+class Losses:
+    """Count what was lost. For several threads, and after a fork for those of the child, which counts anew.
+
+    Args:
+        recorder: who has lost it, for the log.
+        clock: seconds that pass.
+    """
+
+    def __init__(self, recorder: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+        self._untold: dict[str, int] = {}
+        self._told_at: float | None = None
+        after_fork(self._in_child)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much was lost so far, by the reason."""
+        with self._lock:
+            return dict(self._counts)
+
+    @property
+    def total(self) -> int:
+        """How much was lost so far."""
+        return sum(self.counts.values())
+
+    def count(self, number: int, why: str) -> None:
+        """Count so many records or spans as lost."""
+        if not number:
+            return
+        with self._lock:
+            why = why if why in self._counts or len(self._counts) < _MOST_REASONS else _OTHER
+            self._counts[why] = self._counts.get(why, 0) + number
+            self._untold[why] = self._untold.get(why, 0) + number
+            if self._told_at is not None and self._clock() - self._told_at < PAUSE:
+                return
+            line = self._line()
+        LOGGER.warning("%s", line)
+
+    def tell(self) -> None:
+        """Say what was not said yet: at the end there is no later line."""
+        with self._lock:
+            line = self._line() if self._untold else None
+        if line is not None:
+            LOGGER.warning("%s", line)
+
+    def _line(self) -> str:
+        told = "; ".join(f"{number} {why}" for why, number in self._untold.items())
+        self._untold = {}
+        self._told_at = self._clock()
+        return f"{self._recorder} could not record everything. Not recorded: {told}"
+
+    def _in_child(self) -> None:
+        self._lock = threading.Lock()
+        self._counts, self._untold, self._told_at = {}, {}, None
+
+
+def after_fork(method: Callable[[], None]) -> None:
+    """Call a method of an object in every child that is forked, as long as the object lives."""
+    if not hasattr(os, "register_at_fork"):
+        return  # where nothing forks
+    kept = WeakMethod(method)
+
+    def call() -> None:
+        found = kept()
+        if found is not None:
+            found()
+
+    os.register_at_fork(after_in_child=call)

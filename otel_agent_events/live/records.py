@@ -1,0 +1,191 @@
+"""What a service hands on, as the readers of platforms take it: parsed JSON, or an event of ours."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from msgspec import Struct
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+
+from otel_agent_events.errors import ReadError
+from otel_agent_events.events import KINDS, AgentMessage, Caution, Event, Session, Thinking, stamped
+from otel_agent_events.fetchers import FETCHERS, Answer
+from otel_agent_events.fetchers.client import parse_json
+from otel_agent_events.fetchers.neutral import Neutral
+from otel_agent_events.keys import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from otel_agent_events.events import JSON
+    from otel_agent_events.fetchers import Item, Readable, Reader
+    from otel_agent_events.reference import Reference
+
+Record: TypeAlias = Any
+"""A platform's own record (a dict, JSON as text or bytes, or what a vendor's SDK makes of it), or an event of ours."""
+
+Snapshot: TypeAlias = bytes | Event
+"""A record that nobody changes any more: as JSON, or an event."""
+
+
+def taken(record: Record) -> JSON | Event:
+    """Give a record as parsed JSON, or the event that it is.
+
+    Raises:
+        ReadError: it is neither, nor can it be made so.
+    """
+    kind = type(record)
+    if kind is dict:
+        return record
+    if _is_event(record):
+        return record
+    if isinstance(record, (str, bytes, bytearray, memoryview)):
+        return _parsed(record)
+    return _dumped(record)
+
+
+def snapshot(record: Record) -> Snapshot:
+    """Give a record in a form that its owner cannot change any more.
+
+    Raises:
+        ReadError: as `taken` does.
+    """
+    kind = type(record)
+    if kind is dict:
+        try:
+            return to_json(record, inf_nan_mode="constants")
+        except PydanticSerializationError:  # an unpaired surrogate, or a value that is no JSON
+            return to_json(_dumped(record), inf_nan_mode="constants")
+    if _is_event(record):
+        event: Event = record
+        return event
+    if isinstance(record, str):
+        return record.encode("utf-8", "surrogatepass")
+    if isinstance(record, (bytes, bytearray, memoryview)):
+        return bytes(record)
+    return to_json(_dumped(record), inf_nan_mode="constants")
+
+
+def _is_event(record: Record) -> bool:
+    return isinstance(record, Struct) and not KINDS.isdisjoint(type(record).__mro__)
+
+
+def _parsed(text: str | bytes | bytearray | memoryview) -> JSON:
+    try:
+        return parse_json(text.encode() if isinstance(text, str) else bytes(text))
+    except (ValueError, RecursionError):
+        raise ReadError("a record is a text that is not JSON") from None
+
+
+def _dumped(record: Record) -> JSON:
+    """Give what a vendor's SDK made of a record as JSON again; what was not set is left out."""
+    for name, options in (
+        ("model_dump", {"mode": "json", "by_alias": True, "exclude_unset": True}),
+        ("dict", {"by_alias": True, "exclude_unset": True}),
+    ):
+        dump = getattr(record, name, None)
+        if callable(dump) and not isinstance(record, type):
+            try:
+                return _jsonable(dump(**options))
+            except Exception:  # noqa: BLE001, S112 - it is somebody else's method, and may be of another kind
+                continue
+    return _jsonable(record)
+
+
+def _jsonable(record: Record) -> JSON:
+    try:
+        return to_jsonable_python(record, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError):
+        pass
+    if isinstance(record, (dict, list, tuple)):
+        try:
+            return to_jsonable_python(record, serialize_unknown=True, inf_nan_mode="constants")
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError):
+            pass
+    raise ReadError(f"a record is of a type that is no JSON: {type(record).__name__}")
+
+
+class Reading:
+    """The records of one session as events, one by one.
+
+    Args:
+        reference: of the session. Of a platform for which there is no fetcher only neutral events can be read.
+        in_order: records come in the order in which they happened, so that those of a platform whose answers are
+            otherwise sorted and merged are told at once.
+        stamp: a record without a time gets that of its arrival.
+
+    Attributes:
+        readable: what the records are read with.
+    """
+
+    def __init__(self, reference: Reference, *, in_order: bool, stamp: bool = True) -> None:
+        self._reference = reference
+        self.readable = readable_of(reference.platform)
+        self._reader = self.readable.reader(reference)
+        self._take = getattr(self._reader, "take", None)
+        self._stamp = stamp
+        self._one_by_one = in_order and not getattr(self._reader, "at_once", False)
+        self._keys = Keys() if self._one_by_one else None
+
+    @property
+    def duplicates(self) -> int:
+        """How many records were met again, and gave no event."""
+        return self._reader.duplicates if self._keys is None else self._keys.duplicates
+
+    def take(self, record: JSON | Event, arrived: int) -> Iterable[Item]:
+        """Give what a record tells.
+
+        Args:
+            record: as `taken` gives it.
+            arrived: nanoseconds since 1970 at which it came.
+
+        Raises:
+            ReadError: it is no record of this platform.
+        """
+        at = arrived if self._stamp else None
+        if isinstance(record, Struct):
+            event = cast("Event", record)
+            return (event if at is None else stamped(event, at, finished=type(event) in _TAKE_TIME),)
+        if self._keys is None:
+            items = self._take(record, at) if self._take is not None else None
+            return self._otherwise(self._reader, record, at) if items is None else items
+        return self._alone(self._keys, record, at)
+
+    def close(self) -> Iterable[Item]:
+        """Give what is told only when everything has been read."""
+        return self._reader.close() if self._keys is None else ()
+
+    def _alone(self, keys: Keys, record: JSON, at: int | None) -> Sequence[Item]:
+        """Read a record by itself: what its reader holds until the end is told now."""
+        reader = self.readable.reader(self._reference)
+        take = getattr(reader, "take", None)
+        items = None if take is None else take(record, at)
+        if items is None:
+            items = self._otherwise(reader, record, at)
+        told = [item for item in (*items, *reader.close()) if not isinstance(item, Caution)]
+        identifier = next((item.id for item in told if not isinstance(item, (Session, Caution))), None)
+        if identifier is not None and keys.claim(record, identifier) is None:
+            return ()
+        return told
+
+    def _otherwise(self, reader: Reader, record: JSON, at: int | None) -> Iterable[Item]:
+        """Read what is no single record of the platform: an answer that holds some, or a neutral event."""
+        recognise = getattr(self.readable, "recognise", None)
+        label = None if recognise is None else recognise(record)
+        if label is not None:
+            return reader.feed(Answer(label=label, body=record, source="a record"))
+        neutral = Neutral().reader(self._reference).take(record, at)
+        if neutral is None:
+            raise ReadError(f"a record is none of the platform {self._reference.platform!r}, and no neutral event")
+        return [item for item in neutral if isinstance(item, Struct)]
+
+
+_TAKE_TIME = frozenset({Thinking, AgentMessage})
+"""What is stamped when it is finished."""
+
+
+@cache
+def readable_of(platform: str) -> Readable:
+    """Give what reads the records of a platform: its fetcher, or neutral events where there is none."""
+    return FETCHERS.get(platform) if platform in FETCHERS.names() else Neutral()
