@@ -233,7 +233,19 @@ class VectaraReader:
     def take(self, record: JSON, arrived: int | None) -> list[Item] | None:
         """Read one event as it is stored, or what is in streams only."""
         type_ = record.get("type") if isinstance(record, dict) else None
-        return self._take_one(record, type_, arrived) if isinstance(type_, str) else None
+        if not isinstance(type_, str):
+            return None
+        if type_ in STREAMED:
+            items = self._take_streamed(record, type_, arrived)
+        else:
+            told = None if arrived is not None else times.parse(record.get("created_at"))
+            self._stream.note(arrived, None if told is None else told.nanoseconds)
+            event = self._read_stored(record, arrived)
+            items = [] if event is None else [event]
+        if self._told:
+            return items
+        self._told = True
+        return [self._session, *items]
 
     def close(self) -> Iterator[Item]:
         """Say when records are of another session, or when the last page names a further one."""
@@ -361,18 +373,9 @@ class VectaraReader:
         key = self._keys.claim_told(event.key, digest, lambda: self._keys.digest(json_of(record)))
         return None if key is None else event if key == event.key else renamed(event, key=key)
 
-    def _take_one(self, record: Mapping[str, JSON], type_: str, arrived: int | None) -> list[Item]:
-        """Read one record: most give one event, and the first one also tells of the session."""
+    def _take_streamed(self, record: Mapping[str, JSON], type_: str, arrived: int | None) -> list[Item]:
+        """Read what is in streams only: most of it is a chunk, and tells nothing yet."""
         items: list[Item] = []
-        if not self._told:
-            self._told = True
-            items.append(self._session)
-        if type_ not in STREAMED:
-            self._stream.note(Moments(told=None, arrived=arrived))
-            event = None if self._was_streamed(record) else self._read_stored(record, arrived)
-            if event is not None:
-                items.append(event)
-            return items
         stamp = times.parse(record.get("created_at"))
         moments = Moments(told=None if stamp is None else stamp.nanoseconds, arrived=arrived)
         for each in self._stream.take(record, moments):
@@ -405,6 +408,8 @@ class VectaraReader:
 
     def _read_stored(self, record: Mapping[str, JSON], arrived: int | None) -> Event | None:
         """Read a record that came by itself; None when it was met before."""
+        if self._streamed and self._was_streamed(record):
+            return None
         try:
             usual = read_usual(Raw(json_bytes(record)), self._session.id, self._subagents)
         except (ValueError, RecursionError):

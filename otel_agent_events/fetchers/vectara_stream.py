@@ -115,11 +115,12 @@ class Stream:
         self._session = session
         self._open: dict[str, _Open] = {}  # by the type that is stored
         self._last: dict[str, Moments] = {}  # of the same, when its last chunk came
-        self._before: Moments | None = None  # when the last record came that is no further chunk
+        self._before: int | None = None  # when the last record came that is no further chunk, by our clock
+        self._told_before: int | None = None  # the same by the platform's
 
-    def note(self, moments: Moments) -> None:
+    def note(self, arrived: int | None, told: int | None = None) -> None:
         """Note when a record came: what is said next was waited for since then."""
-        self._before = moments
+        self._before, self._told_before = arrived, told
 
     def take(self, record: Mapping[str, JSON], moments: Moments) -> Iterator[Joined | Note]:
         """Take what is in streams only: give what is whole now.
@@ -141,7 +142,7 @@ class Stream:
             note = _note(type_, fields, moments)
             if note is not None:
                 yield note
-        self.note(moments)
+        self.note(moments.arrived, moments.told)
 
     def close(self) -> Iterator[Joined]:
         """Give what was never told to its end, in the order in which it began."""
@@ -172,13 +173,10 @@ class Stream:
             chunks.rests.append(rest or {})
 
     def _waited(self, moments: Moments) -> int | None:
-        before = self._before
-        if before is None:
-            return None
-        if before.arrived is not None and moments.arrived is not None:
-            return max(0, moments.arrived - before.arrived)
-        if before.told is not None and moments.told is not None:
-            return max(0, moments.told - before.told)
+        if self._before is not None and moments.arrived is not None:
+            return max(0, moments.arrived - self._before)
+        if self._told_before is not None and moments.told is not None:
+            return max(0, moments.told - self._told_before)
         return None
 
 

@@ -328,10 +328,11 @@ class Turn:
             arrived = time.time_ns() if at is None else at
             with self._lock:
                 reading = self._reading
-                if reading is None or self._process != os.getpid():
+                if reading is None or self._making is None or self._process != os.getpid():
                     self._losses.count(1, "records of a turn that is not open here")
                     return
-                self._take(reading.take(taken(record), arrived))
+                told = record if type(record) is dict else taken(record)
+                self._take(self._making, reading.take(told, arrived))
         except AgentEventsError as error:
             self._losses.count(1, f"records: {error}")
         except Exception as error:  # noqa: BLE001 - nothing of ours may hurt the host
@@ -376,9 +377,7 @@ class Turn:
     def _with_given(self, session: Session) -> Session:
         return replace(session, **self._given) if self._given else session  # type: ignore[arg-type]
 
-    def _take(self, items: Iterable[Item]) -> None:
-        making = self._making
-        assert making is not None  # noqa: S101 - it records
+    def _take(self, making: _Making, items: Iterable[Item]) -> None:
         events: list[Event] = []
         for item in items:
             if isinstance(item, Session):
@@ -427,7 +426,7 @@ class Turn:
         making, reading = self._making, self._reading
         if making is None or reading is None:
             return
-        self._take(reading.close())
+        self._take(making, reading.close())
         if self._assembler is not None:
             for node in self._assembler.close():
                 if isinstance(node, SessionNode):
