@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
+    from otel_agent_events.live.sessions import LiveSession, SessionRecorder
+    from otel_agent_events.live.turns import Turn, TurnRecorder
     from otel_agent_events.pipeline import replay
     from otel_agent_events.recording import RecordingReport, record
     from otel_agent_events.reference import Reference
@@ -30,6 +32,7 @@ __all__ = [
     "AgentEventsError",
     "DestinationError",
     "FetchError",
+    "LiveSession",
     "ReadError",
     "RecordingReport",
     "Reference",
@@ -37,7 +40,10 @@ __all__ = [
     "Report",
     "Scrubber",
     "SessionError",
+    "SessionRecorder",
     "SessionReport",
+    "Turn",
+    "TurnRecorder",
     "UnreachableError",
     "UsageError",
     "record",
@@ -45,11 +51,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "LiveSession": "live.sessions",
     "RecordingReport": "recording",
     "Reference": "reference",
     "Report": "report",
     "Scrubber": "scrub",
+    "SessionRecorder": "live.sessions",
     "SessionReport": "report",
+    "Turn": "live.turns",
+    "TurnRecorder": "live.turns",
     "record": "recording",
     "replay": "pipeline",
 }

@@ -127,16 +127,20 @@ class LiveReader(Reader, Protocol):
         """Whether the events of a record are told as soon as it is taken; else they come with `close`."""
         ...
 
-    def take(self, record: JSON, arrived: int | None) -> Iterable[Item] | None:
+    def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> Iterable[Item] | None:
         """Read one record; the same records one by one give the same events as the answers that hold them.
 
         Args:
             record: as parsed JSON.
             arrived: nanoseconds since 1970 at which it came, which is the time of a record that tells none; None to
                 leave such a record undated.
+            anyhow: it is known to be no answer: a record of a kind that nobody knows is kept as well.
 
         Returns:
-            What it tells; None when it is no single record. It may be an answer then, for `feed`.
+            What it tells; None when it is not known for a single record. It may be an answer then, for `feed`.
+
+        Raises:
+            ReadError: it is kept in no way.
         """
         ...
 

@@ -216,14 +216,14 @@ class AgoraReader:
             self._take_answer(answer, body, kind)
         return ()
 
-    def take(self, record: JSON, arrived: int | None) -> Sequence[Item] | None:
+    def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> Sequence[Item] | None:
         """Read an entry of the history, or a turn."""
         match record:
-            case {"role": _}:
-                self._histories = self._histories or 1
-                self._single_entries.append(Entry(record=record, key=key_of(record), arrived=arrived))
             case {"turn_id": _}:
                 self._single_turns.append((record, arrived))
+            case _ if anyhow or (isinstance(record, dict) and "role" in record):
+                self._histories = self._histories or 1
+                self._single_entries.append(Entry(record=record, key=key_of(record), arrived=arrived))
             case _:
                 return None
         return ()

@@ -173,9 +173,9 @@ class HubsterReader:
         else:
             self._take_activities(answer)
 
-    def take(self, record: JSON, arrived: int | None) -> Sequence[Item] | None:
+    def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> Sequence[Item] | None:
         """Read an activity."""
-        if not _is_activity(record):
+        if not anyhow and not _is_activity(record):
             return None
         if self._singles is None:
             self._singles = []

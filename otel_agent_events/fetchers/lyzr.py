@@ -225,9 +225,9 @@ class LyzrReader:
         for record in records:
             self._lists[-1].append(_placed(_Met(record=record, label=answer.label, listing=listing)))
 
-    def take(self, record: JSON, arrived: int | None) -> Sequence[Item] | None:
+    def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> Sequence[Item] | None:
         """Read an activity, or a message of the history."""
-        label = _label_of(record)
+        label = _label_of(record) or (_ACTIVITIES if anyhow else None)
         if label is None:
             return None
         singles = self._singles.get(label)

@@ -149,13 +149,14 @@ class NeutralReader:
         if key is not None:
             yield event_of(line, key)
 
-    def take(self, record: JSON, arrived: int | None) -> Sequence[Item] | None:
+    def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> Sequence[Item] | None:
         """Read one line.
 
         Raises:
             ReadError: it is no event; says where it differs.
         """
-        if not isinstance(record, dict) or ("kind" not in record and not _begins_session(record)):
+        is_line = isinstance(record, dict) and ("kind" in record or _begins_session(record))
+        if not is_line and not anyhow:
             return None
         label = _SESSION if _begins_session(record) else _EVENT
         try:

@@ -230,12 +230,15 @@ class VectaraReader:
             case _:
                 return self._take_page(answer)
 
-    def take(self, record: JSON, arrived: int | None) -> list[Item] | None:
+    def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> list[Item] | None:
         """Read one event as it is stored, or what is in streams only."""
         type_ = record.get("type") if isinstance(record, dict) else None
         if not isinstance(type_, str):
-            return None
-        if type_ in STREAMED:
+            if not anyhow:
+                return None
+            event = self._read(record, arrived)
+            items: list[Item] = [] if event is None else [event]
+        elif type_ in STREAMED:
             items = self._take_streamed(record, type_, arrived)
         else:
             told = None if arrived is not None else times.parse(record.get("created_at"))

@@ -13,6 +13,7 @@ from otel_agent_events.events import KINDS, AgentMessage, Caution, Event, Sessio
 from otel_agent_events.fetchers import FETCHERS, Answer
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.fetchers.neutral import Neutral
+from otel_agent_events.fetchers.neutral_lines import KINDS as KINDS_OF_LINES
 from otel_agent_events.keys import Keys
 
 if TYPE_CHECKING:
@@ -133,17 +134,20 @@ class Reading:
         """How many records were met again, and gave no event."""
         return self._reader.duplicates if self._keys is None else self._keys.duplicates
 
-    def take(self, record: JSON | Event, arrived: int) -> Iterable[Item]:
+    def take(self, record: JSON | Event, arrived: int, label: str | None = None) -> Iterable[Item]:
         """Give what a record tells.
 
         Args:
             record: as `taken` gives it.
             arrived: nanoseconds since 1970 at which it came.
+            label: that of the answer which this is, when it is a whole one.
 
         Raises:
             ReadError: it is no record of this platform.
         """
         at = arrived if self._stamp else None
+        if label is not None:
+            return self._reader.feed(Answer(label=label, body=record, source="an answer"))
         if isinstance(record, Struct):
             event = cast("Event", record)
             return (event if at is None else stamped(event, at, finished=type(event) in _TAKE_TIME),)
@@ -170,15 +174,21 @@ class Reading:
         return told
 
     def _otherwise(self, reader: Reader, record: JSON, at: int | None) -> Iterable[Item]:
-        """Read what is no single record of the platform: an answer that holds some, or a neutral event."""
+        """Read what is not known for a single record of the platform: an answer, a neutral event, or an odd record."""
+        take = getattr(reader, "take", None)
         recognise = getattr(self.readable, "recognise", None)
         label = None if recognise is None else recognise(record)
         if label is not None:
             return reader.feed(Answer(label=label, body=record, source="a record"))
-        neutral = Neutral().reader(self._reference).take(record, at)
-        if neutral is None:
-            raise ReadError(f"a record is none of the platform {self._reference.platform!r}, and no neutral event")
-        return [item for item in neutral if isinstance(item, Struct)]
+        if isinstance(record, dict) and record.get("kind") in KINDS_OF_LINES:
+            neutral: Sequence[Item] = Neutral().reader(self._reference).take(record, at) or ()
+            return [item for item in neutral if isinstance(item, Struct)]
+        items: Sequence[Item] | None = None if take is None else take(record, at, anyhow=True)
+        if items is None:
+            raise ReadError(
+                f"the fetcher of {self._reference.platform} reads no single records: hand on neutral events"
+            )
+        return items
 
 
 _TAKE_TIME = frozenset({Thinking, AgentMessage})
@@ -189,3 +199,10 @@ _TAKE_TIME = frozenset({Thinking, AgentMessage})
 def readable_of(platform: str) -> Readable:
     """Give what reads the records of a platform: its fetcher, or neutral events where there is none."""
     return FETCHERS.get(platform) if platform in FETCHERS.names() else Neutral()
+
+
+def facts_of(reference: Reference) -> Session:
+    """Give what the reference alone tells of a session."""
+    told = readable_of(reference.platform).reader(reference).close()
+    session = next((item for item in told if isinstance(item, Session)), None)
+    return session or Session(reference=reference, id=reference.path[-1] or None)

@@ -24,7 +24,7 @@ from otel_agent_events.errors import AgentEventsError
 from otel_agent_events.events import Caution, Session
 from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labels
 from otel_agent_events.live.losses import Losses, after_fork
-from otel_agent_events.live.records import Reading, readable_of, taken
+from otel_agent_events.live.records import Reading, facts_of, taken
 from otel_agent_events.otlp import SCHEMA_URL
 from otel_agent_events.own import context_attributes
 from otel_agent_events.reference import Reference
@@ -318,7 +318,7 @@ class Turn:
         Args:
             record: the platform's own (a dict, JSON as text or bytes, what the vendor's SDK makes of it), a neutral
                 event as a dict, or an event of `otel_agent_events.events`.
-            at: nanoseconds since 1970 at which it came: the time of a record that tells none. Now, when nothing is said.
+            at: nanoseconds since 1970 at which it came: the time of a record that tells none. Now, if nothing is said.
         """
         if not self.recording:
             if self._ended or not self._begun:
@@ -348,7 +348,7 @@ class Turn:
             self._losses.count(1, f"{what}: {_words(error)}")
 
     def _open(self, making: _Making, reference: Reference) -> None:
-        session = self._with_given(_facts(reference))
+        session = self._with_given(facts_of(reference))
         self._session = making.policy.session(session)
         self._labels = labels = making.labels(self._session)
         root = making.root_of(reference)
@@ -438,7 +438,7 @@ class Turn:
         self.span.set_attribute(COMPLETE, complete)
         if self._session is not None and self._session.context is not None:
             usage = context_attributes(self._session.context)
-            self.span.set_attributes({name: told for name, told in usage.items() if told is not None})  # type: ignore[misc]
+            self.span.set_attributes({name: told for name, told in usage.items() if told is not None})
         if error_type is not None:
             self.span.set_attribute("error.type", error_type)
             self.span.set_status(trace.Status(trace.StatusCode.ERROR))
@@ -450,13 +450,6 @@ class Turn:
         attributes = self._labels.of(node).attributes
         attributes.pop("otel_agent_events.timing", None)
         self.span.set_attributes(attributes)
-
-
-def _facts(reference: Reference) -> Session:
-    """Give what the reference alone tells of a session."""
-    told = readable_of(reference.platform).reader(reference).close()
-    session = next((item for item in told if isinstance(item, Session)), None)
-    return session or Session(reference=reference, id=reference.path[-1] or None)
 
 
 def _mark(host: trace.Span, named: Mapping[str, str], link: trace.Link) -> None:
