@@ -33,6 +33,7 @@ class Losses:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._untold: dict[str, int] = {}
+        self._said: dict[str, str] = {}
         self._told_at: float | None = None
         after_fork(self._in_child)
 
@@ -47,14 +48,22 @@ class Losses:
         """How much was lost so far."""
         return sum(self.counts.values())
 
-    def count(self, number: int, why: str) -> None:
-        """Count so many records or spans as lost."""
+    def count(self, number: int, why: str, said: str = "") -> None:
+        """Count so many records or spans as lost.
+
+        Args:
+            number: how many.
+            why: by which they are counted: always the same words.
+            said: what else the log is to say of the latest of them, such as the answer of a server.
+        """
         if not number:
             return
         with self._lock:
             why = why if why in self._counts or len(self._counts) < _MOST_REASONS else _OTHER
             self._counts[why] = self._counts.get(why, 0) + number
             self._untold[why] = self._untold.get(why, 0) + number
+            if said:
+                self._said[why] = said
             if self._told_at is not None and self._clock() - self._told_at < PAUSE:
                 return
             line = self._line()
@@ -68,14 +77,17 @@ class Losses:
             LOGGER.warning("%s", line)
 
     def _line(self) -> str:
-        told = "; ".join(f"{number} {why}" for why, number in self._untold.items())
-        self._untold = {}
+        told = "; ".join(
+            f"{number} {why}" + (f" ({self._said[why]})" if why in self._said else "")
+            for why, number in self._untold.items()
+        )
+        self._untold, self._said = {}, {}
         self._told_at = self._clock()
         return f"{self._recorder} could not record everything. Not recorded: {told}"
 
     def _in_child(self) -> None:
         self._lock = threading.Lock()
-        self._counts, self._untold, self._told_at = {}, {}, None
+        self._counts, self._untold, self._said, self._told_at = {}, {}, {}, None
 
 
 def after_fork(method: Callable[[], None]) -> None:

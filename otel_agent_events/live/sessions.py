@@ -7,43 +7,46 @@ delivers these (`outbox`).
 from __future__ import annotations
 
 import atexit
+import logging
+import math
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, get_args
 
 from opentelemetry import trace
 
-from otel_agent_events.content import Policy
+from otel_agent_events.content import Content, Policy
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conversion import MOST, Conversion, Options
 from otel_agent_events.errors import AgentEventsError, UsageError
 from otel_agent_events.events import Session
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.live.losses import Losses, after_fork
-from otel_agent_events.live.outbox import Exporting, Outbox
+from otel_agent_events.live.outbox import PAUSES, Exporting, Outbox
 from otel_agent_events.live.records import Reading, facts_of, snapshot
 from otel_agent_events.otlp import connect
-from otel_agent_events.otlp.aside import AsideFile
 from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.reference import Reference
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Source
+from otel_agent_events.times import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from otel_agent_events.content import Content
     from otel_agent_events.fetchers import Item
     from otel_agent_events.live.records import Record, Snapshot
-    from otel_agent_events.otlp import Destination, Encoded
+    from otel_agent_events.otlp import Aside, Destination
 
+LOGGER = logging.getLogger("otel_agent_events")
 QUEUED_RECORDS = 50_000
 QUEUED_BYTES = 32_000_000
 """Records that wait to be read, and bytes of them; and bytes of spans that wait to be delivered."""
@@ -58,6 +61,8 @@ _PAUSE = 0.1
 """Seconds that the thread lets records gather: to be woken for each would take the interpreter from the host."""
 _MANY = 256
 """Records after which it does not wait for more."""
+_MOST_AT_ONCE = 1_000
+"""Records after which the spans that are final are let go, though more records wait."""
 _BREATH = 0.0005
 """Seconds of work after which it lets others have the interpreter."""
 
@@ -68,7 +73,8 @@ class SessionRecorder:
     What is recorded complete, as the platform stores it, becomes the trace that a replay makes, under the same view:
     the same ids and spans, with `otel_agent_events.origin=live` in the resource. One recorder serves all threads and
     tasks of a process, and the processes that are forked from it. Nothing in it raises once it is made, and nothing
-    waits but `force_flush`, `shutdown` and the end of the interpreter.
+    waits but `force_flush`, `shutdown` and the end of the interpreter. A recorder that nobody shuts down lives until
+    then, and is shut down by it.
 
     Args:
         exporter: takes the spans: any `SpanExporter` of OpenTelemetry's, which stays its owner's to shut down.
@@ -85,6 +91,8 @@ class SessionRecorder:
         queued_records, queued_bytes: how much may wait.
         spill: the file for spans that did not fit into the queue, or were not taken; `otel-agent-events send` delivers
             it. Without one they are lost, and counted.
+        pauses: seconds after which a destination that takes nothing more (wrong credentials, another server) is tried
+            anew: the first time, the second, and so on; the last one from then on.
         environ: instead of the environment of this process.
 
     Raises:
@@ -113,13 +121,17 @@ class SessionRecorder:
         queued_records: int = QUEUED_RECORDS,
         queued_bytes: int = QUEUED_BYTES,
         spill: str | os.PathLike[str] | None = None,
+        pauses: Sequence[float] = PAUSES,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         settings = Settings.here() if environ is None else Settings(environ)
-        if revision < 1:
-            raise UsageError(f"the revision is {revision}; revisions are counted from 1")
-        if exporter is not None and (endpoint or protocol or headers):
-            raise UsageError("spans go to the exporter or to the endpoint: give one of the two")
+        _check(revision=revision, queued_records=queued_records, queued_bytes=queued_bytes)
+        _check_seconds(deadline=deadline, pauses=pauses)
+        _check_exporter(exporter, also=endpoint or protocol or headers)
+        if content is not None and content not in get_args(Content):
+            raise UsageError(f"the content is {content!r}; it is one of {', '.join(get_args(Content))}")
+        if spill is not None and os.path.isdir(spill):  # noqa: PTH112 - whatever it is, it is only looked at
+            raise UsageError(f"the spill file {os.fspath(spill)!r} is a folder; give the path of a file")
         self._options = Options(
             policy=Policy(
                 content=settings.live_content(content),
@@ -139,21 +151,37 @@ class SessionRecorder:
         self._follow_sampling = follow_sampling
         self._disabled = settings.disabled
         self._losses = Losses("SessionRecorder")
-        aside = None if spill is None else AsideFile(spill)
 
-        def made() -> Destination:
+        def made(aside: Aside | None) -> Destination:
             if exporter is not None:
-                return Exporting(exporter, lambda encoded: _kept(aside, encoded))
+                return Exporting(exporter, aside)
             return connect(target, deadline=deadline, aside=aside)
 
         if exporter is None:
-            target, _ = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
+            target, notes = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
+            for note in notes:
+                LOGGER.info("%s", note)
             connect(target).abandon()  # what is wrong with it is said now, to who made the recorder
-        self._outbox = Outbox(made, self._losses, most_bytes=queued_bytes, spill=aside, at_exit=self._at_exit)
-        self._desk = _Desk(self._outbox, self._losses, most_records=queued_records, most_bytes=queued_bytes)
-        self._wants_spans = exporter is not None
+        self._outbox = Outbox(
+            made, self._losses, most_bytes=queued_bytes, spill=spill, at_exit=self._at_exit, pauses=pauses
+        )
+        self._desk = _Desk(
+            self._outbox,
+            self._losses,
+            lambda job: Conversion(
+                Source(reference=job.reference, fetcher=job.reading.readable, answers=()),
+                self._options,
+                self._plugins,
+                encoder=self._desk.encoder,
+                spans=exporter is not None,
+            ),
+            most_records=queued_records,
+            most_bytes=queued_bytes,
+        )
+        self._lost_before = 0
+        self._ended = False
         self._shut_down: bool | None = None
-        self._ending = threading.Lock()
+        self._ending = threading.RLock()  # a signal's handler may come while it is held
         after_fork(self._in_child)
         atexit.register(self._at_exit)
 
@@ -190,57 +218,69 @@ class SessionRecorder:
         try:
             reference = session if isinstance(session, Reference) else Reference.parse(session)
             given = {"agent_name": agent, "user": user, "model": model}
-            if self._shut_down is not None:
+            if self._ended:
                 self._losses.count(1, "sessions after the recorder was shut down")
             elif not self._disabled and not (self._follow_sampling and _is_sampled_out()):
-                job = _Job(reference, self._conversion(reference), self._reading(reference), _known(given))
-                return LiveSession(reference, self._desk, self._losses, job)
+                reading = Reading(reference, in_order=False, stamp=self._stamp)
+                job = _Job(reference, reading, _known(given), self._options.identity.trace_id(reference).hex())
+                if self._desk.open(job, facts_of(reference)):
+                    return LiveSession(reference, self._desk, self._losses, job)
             return LiveSession(reference, self._desk, self._losses, None)
         except Exception as error:  # noqa: BLE001 - the host asked for a recording, and gets no exception
             self._losses.count(1, f"sessions: {_words(error)}")
             return LiveSession(Reference("", ()), self._desk, self._losses, None)
 
-    def _conversion(self, reference: Reference) -> Conversion:
-        source = Source(reference=reference, fetcher=self._reading(reference).readable, answers=())
-        return Conversion(source, self._options, self._plugins, encoder=self._desk.encoder, spans=self._wants_spans)
-
-    def _reading(self, reference: Reference) -> Reading:
-        return Reading(reference, in_order=False, stamp=self._stamp)
-
     # --- the end --------------------------------------------------------------------------------------
 
     def force_flush(self, timeout_millis: int = FLUSH) -> bool:
-        """Wait until the spans that are closed by now are delivered.
+        """Wait until all that was recorded by now, as far as its spans are final, is delivered.
+
+        It waits: on asyncio, call it in a thread.
 
         Returns:
-            Whether the destination has taken all of them, in time, and nothing was lost or spilled since the last call.
+            Whether the destination has taken all of it, in time, and nothing was lost or spilled since the last call.
         """
-        until = time.monotonic() + timeout_millis / 1000
-        return self._desk.flush(until) and self._outbox.flush(until)
+        if self._shut_down is not None:
+            return self._shut_down
+        until, before = time.monotonic() + timeout_millis / 1000, self._lost_before
+        delivered = self._desk.flush(until) and self._outbox.flush(until)
+        return self._all_was_kept(before) and delivered
 
     def shutdown(self, timeout_millis: int = FLUSH) -> bool:
         """Close the sessions that are open, as not complete, deliver everything, and end.
 
+        It waits: on asyncio, call it in a thread.
+
         Returns:
-            Whether the destination has taken everything in time. What it did not is in the spill file, if there is one.
+            Whether the destination has taken everything, in time, and nothing was lost or spilled since the last flush.
+            What it has not taken is in the spill file, if there is one. A second call gives the same answer.
         """
         with self._ending:
             if self._shut_down is None:
-                until = time.monotonic() + timeout_millis / 1000
+                self._ended = True
+                until, before = time.monotonic() + timeout_millis / 1000, self._lost_before
                 read = self._desk.close(until)
                 delivered = self._outbox.close(until)
-                self._shut_down = read and delivered
+                self._shut_down = self._all_was_kept(before) and read and delivered
                 self._losses.tell()
                 atexit.unregister(self._at_exit)
             return self._shut_down
+
+    def _all_was_kept(self, before: int) -> bool:
+        """Say whether nothing was lost or spilled since there were so many of that."""
+        now = self._losses.total + self._outbox.spilled
+        self._lost_before = max(now, self._lost_before)
+        return now == before
 
     def _at_exit(self) -> None:
         self.shutdown(AT_EXIT)
 
     def _in_child(self) -> None:
-        self._ending = threading.Lock()
-        self._desk.forget()
-        self._outbox.forget()
+        self._ending = threading.RLock()
+        self._lost_before = 0
+        self._ended = self._shut_down is not None
+        self._desk.forget(over=self._ended)
+        self._outbox.forget(over=self._ended)
 
 
 class LiveSession:
@@ -255,19 +295,16 @@ class LiveSession:
 
     def __init__(self, reference: Reference, desk: _Desk, losses: Losses, job: _Job | None) -> None:
         self.reference = reference
-        self.trace_id = None if job is None else job.conversion.trace_ids[0].hex()
+        self.trace_id = None if job is None else job.trace_id
         self._desk = desk
         self._losses = losses
         self._job = job
         self._process = os.getpid()
-        if job is not None:
-            desk.open(job)
-            desk.put(job, facts_of(reference))
 
     @property
     def recording(self) -> bool:
         """Whether it is open, and recorded."""
-        return self._job is not None
+        return self._job is not None and self._process == os.getpid()
 
     def record(self, record: Record, *, at: int | None = None, label: str | None = None) -> None:
         """Record what happened.
@@ -285,8 +322,10 @@ class LiveSession:
                 self._losses.count(1, "records of a session that is not open here")
             return
         try:
-            self._desk.put(job, snapshot(record), time.time_ns() if at is None else at, label)
+            arrived = at if type(at) is int and 0 <= at <= LATEST else time.time_ns()
+            self._desk.put(job, snapshot(record), arrived, label)
         except Exception as error:  # noqa: BLE001 - nothing of ours may hurt the host
+            job.complete = False
             self._losses.count(1, f"records: {_words(error)}")
 
     def close(self, *, complete: bool = True) -> None:
@@ -298,6 +337,11 @@ class LiveSession:
         job, self._job = self._job, None
         if job is not None and self._process == os.getpid():
             self._desk.end(job, complete=complete)
+
+    def __del__(self) -> None:
+        # Nobody can end it any more. This may run anywhere, so it does no more than put something into a queue.
+        with suppress(Exception):
+            self.close(complete=False)
 
     def __enter__(self) -> Self:
         return self
@@ -321,12 +365,17 @@ class LiveSession:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A session as the thread knows it."""
+    """A session as the thread knows it.
+
+    Attributes:
+        conversion: made by the thread with the first record, and gone with the root.
+    """
 
     reference: Reference
-    conversion: Conversion
     reading: Reading
     given: Mapping[str, Any]
+    trace_id: str
+    conversion: Conversion | None = None
     complete: bool = True
     ended: bool = False
 
@@ -352,84 +401,135 @@ _Put: TypeAlias = "tuple[_Job | None, Snapshot | Session | _End | _Flush, int, s
 class _Desk:
     """Records wait here to be read by a thread.
 
+    The thread takes no lock that a caller holds: so one that is interrupted by a signal's handler, which asks for the
+    end, can wait for that.
+
     Args:
         outbox: takes the spans.
         losses: counts what cannot be read.
+        converting: makes what makes the spans of a session.
         most_records, most_bytes: that may wait.
     """
 
-    def __init__(self, outbox: Outbox, losses: Losses, *, most_records: int, most_bytes: int) -> None:
-        self.encoder = Encoder()
+    def __init__(
+        self,
+        outbox: Outbox,
+        losses: Losses,
+        converting: Callable[[_Job], Conversion],
+        *,
+        most_records: int,
+        most_bytes: int,
+    ) -> None:
         self._outbox = outbox
         self._losses = losses
+        self._converting = converting
         self._most_records = most_records
         self._most_bytes = most_bytes
-        self._lock = threading.Lock()
-        self._queue: SimpleQueue[_Put] = SimpleQueue()
-        self._bytes = 0
-        self._woken = threading.Event()
-        self._open: dict[_Job, None] = {}
-        self._thread: threading.Thread | None = None
         self._over = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self.encoder = Encoder()
+        self._lock = threading.RLock()
+        self._queue: SimpleQueue[_Put] = SimpleQueue()
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._put_bytes = 0  # by callers, under the lock
+        self._read_bytes = 0  # by the thread
+        self._open: dict[_Job, None] = {}  # of the thread
+        self._thread: threading.Thread | None = None
+        self._through = False
 
     # --- for callers ----------------------------------------------------------------------------------
 
-    def open(self, job: _Job) -> None:
-        """Begin a session."""
-        with self._lock:
-            self._open[job] = None
-            if self._thread is None and not self._over:
-                self._thread = threading.Thread(target=self._run, name="read live records", daemon=True)
-                self._thread.start()
+    def open(self, job: _Job, facts: Session) -> bool:
+        """Begin a session; say whether there is room for one.
 
-    def put(self, job: _Job, record: Snapshot | Session, arrived: int = 0, label: str | None = None) -> None:
+        Raises:
+            RuntimeError: there can be no more threads.
+        """
+        with self._lock:
+            if self._thread is None and not self._over:
+                self._outbox.start()
+                thread = threading.Thread(target=self._run, name="read live records", daemon=True)
+                thread.start()
+                self._thread = thread
+        if self._over or self._queue.qsize() >= self._most_records:
+            self._losses.count(1, f"sessions {_LATE if self._over else _FULL}")
+            return False
+        self._put((job, facts, 0, None))
+        return True
+
+    def put(self, job: _Job, record: Snapshot, arrived: int, label: str | None) -> None:
         """Let a record wait to be read. One that does not fit is lost."""
-        size = len(record) if type(record) is bytes else _SIZE_OF_EVENT
+        size = _size(record)
         waiting = self._queue.qsize()
         with self._lock:
-            fits = not self._over and waiting < self._most_records and self._bytes + size <= self._most_bytes
+            fits = waiting < self._most_records and self._put_bytes - self._read_bytes + size <= self._most_bytes
             if fits:
-                self._bytes += size
+                self._put_bytes += size
         if not fits:
             job.complete = False
-            self._losses.count(1, "records that did not fit into the queue")
+            self._losses.count(1, f"records {_LATE if self._over else _FULL}")
             return
-        self._queue.put((job, record, arrived, label))
-        if waiting >= _MANY:
-            self._woken.set()
+        self._put((job, record, arrived, label))
+        if waiting >= _MANY and self._wakes.empty():
+            self._wakes.put(None)
 
     def end(self, job: _Job, *, complete: bool) -> None:
         """End a session."""
-        self._queue.put((job, _End(complete), 0, None))
+        self._put((job, _End(complete), 0, None))
 
     def flush(self, until: float) -> bool:
         """Wait until all that was put before is read; say whether it was in time."""
-        return self._flush(until, last=False)
+        return self._thread is None or self._flush(until, last=False)
 
     def close(self, until: float) -> bool:
         """End all sessions, read everything, and end the thread."""
-        done = self._flush(until, last=True)
         with self._lock:
-            self._over = True
-        return done
+            thread = self._thread
+            if thread is None:
+                self._over = True
+                return True
+        if self._flush(until, last=True):
+            return True
+        # What was not read in time is given up; the sessions of it still get their roots.
+        self._over = True
+        self._refuse_rest("that were not read in time")
+        self._queue.put((None, _Flush(last=True), 0, None))
+        self._wakes.put(None)
+        return False
 
-    def forget(self) -> None:
+    def forget(self, *, over: bool) -> None:
         """In a child that was forked: nothing of what waits is of this process."""
-        self._lock = threading.Lock()
-        self._queue = SimpleQueue()
-        self._woken = threading.Event()
-        self._bytes = 0
-        self._open = {}
-        self._thread = None
-        self.encoder = Encoder()
+        self._over = over
+        self._reset()
 
     def _flush(self, until: float, *, last: bool) -> bool:
-        if self._thread is None:
-            return True
         flush = _Flush(last=last)
-        self._queue.put((None, flush, 0, None))
-        self._woken.set()
+        self._put((None, flush, 0, None))
+        self._wakes.put(None)
         return flush.done.wait(max(0.0, until - time.monotonic()))
+
+    def _put(self, put: _Put) -> None:
+        self._queue.put(put)
+        if self._over:
+            self._refuse_rest(_LATE)
+
+    def _refuse_rest(self, why: str) -> None:
+        """Count what nobody reads any more; whoever calls this at the same time has some of it."""
+        last: _Put | None = None
+        with suppress(Empty):
+            while True:
+                put = self._queue.get_nowait()
+                job, record, _, _ = put
+                if isinstance(record, _Flush):
+                    record.done.set()
+                    last = put if record.last else last
+                elif job is not None and not isinstance(record, _End):
+                    job.complete = False
+                    self._losses.count(1, f"{'sessions' if isinstance(record, Session) else 'records'} {why}")
+        if last is not None and not self._through:
+            self._queue.put(last)  # the thread is still to come to its end
 
     # --- the thread -----------------------------------------------------------------------------------
 
@@ -438,26 +538,34 @@ class _Desk:
         while not over:
             put = self._queue.get()
             # What comes in the meantime is read together with it.
-            self._woken.wait(_PAUSE)
-            self._woken.clear()
+            with suppress(Empty):
+                self._wakes.get(timeout=_PAUSE)
+                while True:
+                    self._wakes.get_nowait()
             over = self._read_all(put)
 
     def _read_all(self, put: _Put | None) -> bool:
         """Read what waits; say whether that was the end."""
         touched: dict[_Job, None] = {}
-        breath = time.monotonic()
+        breath, count = time.monotonic(), 0
         while put is not None:
             job, record, arrived, label = put
             if isinstance(record, _Flush):
                 if record.last:
                     self._end_all()
                 self._hand_on(touched)
+                if record.last:
+                    self._over = self._through = True
+                    self._refuse_rest(_LATE)
                 record.done.set()
                 if record.last:
                     return True
             elif job is not None:
                 self._read(job, record, arrived, label)
                 touched[job] = None
+            count += 1
+            if count % _MOST_AT_ONCE == 0:
+                self._hand_on(touched)
             if time.monotonic() - breath > _BREATH:
                 time.sleep(0)
                 breath = time.monotonic()
@@ -469,18 +577,19 @@ class _Desk:
         return False
 
     def _read(self, job: _Job, record: Snapshot | Session | _End, arrived: int, label: str | None) -> None:
-        size = len(record) if type(record) is bytes else 0 if isinstance(record, _End) else _SIZE_OF_EVENT
-        with self._lock:
-            self._bytes -= size
         try:
             if isinstance(record, _End):
                 job.complete = job.complete and record.complete
                 self._end(job)
-            elif job.ended:
-                self._losses.count(1, "records of a session that is not open")
             elif isinstance(record, Session):
+                job.conversion = self._converting(job)
+                self._open[job] = None
                 self._take(job, (record,))
             else:
+                self._read_bytes += _size(record)
+                if job.conversion is None:
+                    self._losses.count(1, "records of a session that is not open")
+                    return
                 self._take(job, job.reading.take(_told(record), arrived, label))
         except Exception as error:  # noqa: BLE001 - one bad record must cost no other
             job.complete = False
@@ -488,25 +597,36 @@ class _Desk:
 
     def _take(self, job: _Job, items: Iterable[Item]) -> None:
         told = [replace(item, **job.given) if job.given and isinstance(item, Session) else item for item in items]
-        if told:
+        if told and job.conversion is not None:
             for part in job.conversion.take(told):
                 self._outbox.put(part)
 
-    def _hand_on(self, touched: Iterable[_Job]) -> None:
+    def _hand_on(self, touched: dict[_Job, None]) -> None:
+        """Let go of the spans that are final."""
         for job in touched:
-            gathered = None if job.ended else job.conversion.gathered()
-            if gathered is not None:
-                self._outbox.put(gathered)
+            try:
+                gathered = None if job.conversion is None else job.conversion.gathered()
+                if gathered is not None:
+                    self._outbox.put(gathered)
+            except Exception as error:  # noqa: BLE001 - one bad session must cost no other
+                job.complete = False
+                self._losses.count(1, f"spans of a session: {_words(error)}")
+        touched.clear()
 
     def _end(self, job: _Job) -> None:
-        if job.ended:
+        self._open.pop(job, None)
+        if job.conversion is None:
             return
-        job.ended = True
-        with self._lock:
-            self._open.pop(job, None)
-        self._take(job, job.reading.close())
-        for encoded in job.conversion.close(MOST, complete=job.complete):
-            self._outbox.put(encoded)
+        try:
+            try:
+                self._take(job, job.reading.close())
+            except Exception as error:  # noqa: BLE001 - what else there is of it is told
+                job.complete = False
+                self._losses.count(1, f"records: {_words(error)}")
+            for encoded in job.conversion.close(MOST, complete=job.complete):
+                self._outbox.put(encoded)
+        finally:
+            job.conversion = None
 
     def _end_all(self) -> None:
         for job in list(self._open):
@@ -517,8 +637,18 @@ class _Desk:
                 self._losses.count(1, f"sessions: {_words(error)}")
 
 
+_FULL = "that did not fit into the queue (queued_records, queued_bytes)"
+_LATE = "after the recorder was shut down"
+
 _SIZE_OF_EVENT = 500
-"""Bytes that an event of ours counts for: it is not written yet, and nobody knows."""
+"""Bytes that an event of ours counts for at least: it is not written yet, and nobody knows."""
+
+
+def _size(record: Snapshot) -> int:
+    if isinstance(record, bytes):
+        return len(record)
+    told = (getattr(record, name, None) for name in record.__struct_fields__)
+    return _SIZE_OF_EVENT + sum(len(text) for text in told if isinstance(text, (str, bytes)))
 
 
 def _told(record: Snapshot) -> Any:
@@ -530,14 +660,24 @@ def _told(record: Snapshot) -> Any:
         raise AgentEventsError("a record is a text that is not JSON") from None
 
 
-def _kept(aside: AsideFile | None, encoded: Encoded) -> bool:
-    if aside is None:
-        return False
-    try:
-        aside.put(encoded.head, encoded.bodies)
-    except OSError:
-        return False
-    return True
+def _check(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if type(number) is not int or number < 1:
+            raise UsageError(f"{name} is {number!r}; it is a number from 1")
+
+
+def _check_seconds(*, deadline: float, pauses: Sequence[float]) -> None:
+    if not 0 < deadline < math.inf:
+        raise UsageError(f"the deadline is {deadline!r}; it is a number of seconds above 0")
+    if not pauses or not all(0 <= pause < math.inf for pause in pauses):
+        raise UsageError(f"the pauses are {pauses!r}; they are seconds, such as (1, 5, 30)")
+
+
+def _check_exporter(exporter: object, *, also: object) -> None:
+    if exporter is not None and also:
+        raise UsageError("spans go to the exporter or to the endpoint: give one of the two")
+    if exporter is not None and not callable(getattr(exporter, "export", None)):
+        raise UsageError(f"{type(exporter).__qualname__} is no SpanExporter: it has no method export")
 
 
 def _known(given: Mapping[str, str | None]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING
 
 from otel_agent_events.errors import ReadError
 from otel_agent_events.otlp.lines import written
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +30,7 @@ class AsideFile:
     """Keep spans in a file, which is made when the first of them come.
 
     What is in it may be private, so nobody but its owner may read it. Lines are added at its end; what was there before
-    stays. For several threads.
+    stays. For several threads and processes.
 
     Args:
         path: of the file. Its folder is made as well.
@@ -66,6 +70,7 @@ class AsideFile:
     def _add(self, lines: bytes) -> None:
         file, is_new = self._open()
         try:
+            _lock(file)
             begin = os.lseek(file, 0, os.SEEK_END)
             if begin and os.pread(file, 1, begin - 1) != b"\n":
                 # Somebody was killed in the middle of a line: it costs that line, and not ours as well.
@@ -115,6 +120,13 @@ def default_path(folder: Path, destination: str) -> Path:
     slug = _UNSLUGGED.sub("-", destination.partition("://")[2] or destination).strip("-.")[:_MOST_SLUG]
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     return folder / "set-aside" / f"{slug or 'spans'}-{stamp}-{os.getpid()}.otlp.jsonl"
+
+
+def _lock(file: int) -> None:
+    """Wait for other processes that add to the file, so that none takes back what another one has added."""
+    if sys.platform != "win32":
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _write(file: int, content: bytes) -> None:

@@ -21,6 +21,7 @@ from otel_agent_events.otlp import Outcome
 from otel_agent_events.otlp import batches as b
 from otel_agent_events.otlp.batches import Share
 from otel_agent_events.otlp.packing import Batch, Cap, Filling, Incoming
+from otel_agent_events.otlp.silence import leave_uninstrumented
 from otel_agent_events.otlp.verdicts import (
     Acknowledged,
     DestinationRefused,
@@ -172,6 +173,15 @@ class Sender:
         """Take spans; this waits while the queue is full."""
         self.put(encoded.head, encoded.bodies, owner=encoded.owner, first=encoded.first)
 
+    def begin(self) -> None:
+        """Start the first thread already now: there can be no new one any more while the interpreter ends.
+
+        Raises:
+            RuntimeError: there can be none now.
+        """
+        with self._work:
+            self._start_first()
+
     def put(self, head: Head, bodies: Sequence[bytes], *, owner: Hashable = None, first: int = 0) -> None:
         """Take the bodies of spans; this waits while the queue is full.
 
@@ -291,11 +301,15 @@ class Sender:
 
     def _start(self) -> None:
         # A thread of somebody who never closes must not keep the interpreter from its end.
-        thread = threading.Thread(target=self._run, name=f"send to {self.name}", daemon=True)
+        thread = threading.Thread(target=self._run_alone, name=f"send to {self.name}", daemon=True)
         thread.start()
         self._threads.append(thread)
 
     # --- the sender threads ---------------------------------------------------------------------------
+
+    def _run_alone(self) -> None:
+        leave_uninstrumented()
+        self._run()
 
     def _run(self) -> None:
         while (batch := self._next()) is not None:
