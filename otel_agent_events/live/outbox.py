@@ -191,8 +191,8 @@ class Outbox:
 
     def _run(self) -> None:
         leave_uninstrumented()
-        with suppress(Exception):  # it is tried again with the first spans
-            self._connect()  # now, as no thread can be started any more when the interpreter ends
+        with suppress(Exception):  # which is tried again with the first spans
+            self._connect()  # as no thread can be started any more when the interpreter ends
         while (following := self._next()) is not None:
             try:
                 if isinstance(following, _Flush):
@@ -233,12 +233,12 @@ class Outbox:
 
     def _deliver(self, encoded: Encoded) -> None:
         while encoded.bodies:
+            self._in_hand.append(encoded)
             destination = self._connected()
             if destination is None:
-                self._keep(encoded, "spans that could not be delivered")
+                self._keep_in_hand()
                 return
             some, rest = _cut(encoded, MOST_EXPORTED if _wants_spans(destination) else len(encoded.bodies))
-            self._in_hand.append(encoded)
             destination.submit(some)
             try:
                 self._in_hand.pop()
@@ -253,7 +253,7 @@ class Outbox:
         self._keep_in_hand(type(error).__qualname__)
         self._let_go()
 
-    def _keep_in_hand(self, said: str) -> None:
+    def _keep_in_hand(self, said: str = "") -> None:
         with suppress(IndexError):
             self._keep(self._in_hand.pop(), "spans that could not be delivered", said)
 
@@ -263,7 +263,7 @@ class Outbox:
         """Give the destination; after a failure it is made anew when a while has passed, or None given when it ends."""
         if self._destination is not None and self._destination.failure is not None:
             self._let_go()
-        if self._destination is None:
+        while self._destination is None:
             while not self._hurrying and (left := self._try_at - time.monotonic()) > 0:
                 if self._closing:
                     if self._tried_at_the_end:
@@ -273,7 +273,10 @@ class Outbox:
                 time.sleep(min(left, _SLICE))
             if self._hurrying:
                 return None
-            self._connect()
+            try:
+                self._connect()
+            except Exception:  # noqa: BLE001 - a certificate that cannot be read now, or no room for a thread
+                self._let_go()
         return self._destination
 
     def _connect(self) -> None:
@@ -344,8 +347,7 @@ class Outbox:
             try:
                 self._spill.put(encoded.head, encoded.bodies)
             except Exception as error:  # noqa: BLE001 - whatever it is, they are not known to be kept
-                words = (isinstance(error, OSError) and error.strerror) or type(error).__qualname__
-                said = f"nor can they be written to {self._spill.name}: {words}"
+                said = "; ".join([*([said] if said else []), _unkept(self._spill, error)])
             else:
                 self._note_spilled(count)
                 return
@@ -415,6 +417,11 @@ def _cut(encoded: Encoded, most: int) -> tuple[Encoded, Encoded]:
     )
 
 
+def _unkept(aside: Aside, error: Exception) -> str:
+    words = (isinstance(error, OSError) and error.strerror) or type(error).__qualname__
+    return f"they cannot be written to {aside.name} either: {words}"
+
+
 def _end_with_worker(at_exit: Callable[[], object]) -> None:
     """Let a worker of multiprocessing end us: it calls nothing that is registered with `atexit`."""
     process = sys.modules.get("multiprocessing.process")
@@ -460,9 +467,11 @@ class Exporting:
             said = f"{self.name} reports a failure; what it logs may tell why"
         kept = False
         if self._aside is not None:
-            with suppress(Exception):  # whatever it is, they are not known to be kept
+            try:
                 self._aside.put(encoded.head, encoded.bodies)
                 kept = True
+            except Exception as error:  # noqa: BLE001 - whatever it is, they are not known to be kept
+                said = f"{said}; {_unkept(self._aside, error)}"
         outcome = Outcome(
             destination=self.name, set_aside=count if kept else 0, lost=0 if kept else count, message=said
         )

@@ -123,10 +123,13 @@ def default_path(folder: Path, destination: str) -> Path:
 
 
 def _lock(file: int) -> None:
-    """Wait for other processes that add to the file, so that none takes back what another one has added."""
+    """Wait for other processes that add to the file, so that none takes back what another one has added.
+
+    This is not the lock of `send`, which reads the file meanwhile.
+    """
     if sys.platform != "win32":
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.lockf(file, fcntl.LOCK_EX)
 
 
 def _write(file: int, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -33,10 +34,49 @@ class Kept(SpanExporter):
 
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
+        self.sizes: list[int] = []
+        self.is_shut_down = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.spans += spans
+        self.sizes.append(len(spans))
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
-        pass
+        self.is_shut_down = True
+
+    @property
+    def ids(self) -> list[tuple[int, int]]:
+        """The trace and span ids, in the order in which they came."""
+        return [(span.context.trace_id, span.context.span_id) for span in self.spans]
+
+
+class Blocked(Kept):
+    """Answer only when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+        self.let_go = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.asked.set()
+        self.let_go.wait(60)
+        return super().export(spans)
+
+
+class Failing(Kept):
+    """Report a failure, or raise, for so many batches."""
+
+    def __init__(self, batches: int, error: BaseException | None = None) -> None:
+        super().__init__()
+        self.left = batches
+        self.error = error
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if not self.left:
+            return super().export(spans)
+        self.left -= 1
+        if self.error is not None:
+            raise self.error
+        return SpanExportResult.FAILURE
