@@ -130,6 +130,8 @@ class SessionRecorder:
         _check_exporter(exporter, also=endpoint or protocol or headers)
         if content is not None and content not in get_args(Content):
             raise UsageError(f"the content is {content!r}; it is one of {', '.join(get_args(Content))}")
+        if not conventions:
+            raise UsageError("there is no convention that names the spans: give one, such as gen_ai")
         if spill is not None and os.path.isdir(spill):  # noqa: PTH112 - whatever it is, it is only looked at
             raise UsageError(f"the spill file {os.fspath(spill)!r} is a folder; give the path of a file")
         self._options = Options(

@@ -7,22 +7,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from otel_agent_events.content import Policy
-from otel_agent_events.conversion import Options
+from otel_agent_events.conventions import CONVENTIONS
+from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.keys import key_of
 from otel_agent_events.live.sessions import SessionRecorder
+from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.otlp.readable import to_readables
 from tests.live.exporters import Kept, told
+from tests.otlp.collectors import grpc_collector, http_collector
 from tests.recordings import files, name_of, opened
 from tests.traces import body_of, trace_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from otel_agent_events.fetchers import Answer
     from otel_agent_events.sources import Source
+    from tests.otlp.collectors import Collector
 
 LISTS = ("events", "activities", "activity", "history", "contents", "turns")
 """The members of answers that hold records."""
@@ -69,25 +75,73 @@ ODD = {"agora/empty", "agora/turns_that_lack_parts", "lyzr/envelopes", "lyzr/odd
 """What is in these is only known for what it is by the answer that holds it; so these are handed on as answers."""
 
 
-def recorded(source: Source, *, whole: bool = False, **options: Any) -> list[Any]:
-    exporter = Kept()
-    recorder = SessionRecorder(exporter=exporter, content="full", stamp=False, **options)
+VIEWS: dict[str, dict[str, Any]] = {
+    "full": {"content": "full"},
+    "scrubbed": {"content": "scrubbed", "max_value": 200},
+    "none": {"content": "none"},
+    "turns": {"content": "full", "turns": True},
+    "named": {"content": "none", "namespace": "eu", "revision": 3, "conventions": ("gen_ai", "gen_ai")},
+}
+
+
+def options_of(view: dict[str, Any]) -> Options:
+    """Give the options of a replay under this view."""
+    others = {name: told for name, told in view.items() if name not in {"content", "max_value"}}
+    policy = Policy(**{name: told for name, told in view.items() if name in {"content", "max_value"}})
+    return Options(policy=policy, **others)
+
+
+def record_all(recorder: SessionRecorder, source: Source, *, whole: bool) -> str | None:
+    """Record a session as it is stored; give the id of its trace."""
     session = recorder.session(source.reference)
     for record, label in handed_on(source, whole=whole):
         session.record(record, label=label)
     session.close()
     assert recorder.shutdown()
     assert recorder.lost == {}
-    return exporter.spans
+    return session.trace_id
 
 
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("path", files(), ids=name_of)
-def test_a_recording_that_is_recorded_live_gives_the_spans_of_its_replay(path: Path) -> None:
-    source = without_failures(opened(path))
-    policy = Policy(content="full")
-    replayed = trace_from(source, Options(policy=policy))
+def test_a_recording_that_is_recorded_live_gives_the_spans_of_its_replay(path: Path, view: str) -> None:
+    replayed = trace_from(without_failures(opened(path)), options_of(VIEWS[view]))
+    exporter = Kept()
+    recorder = SessionRecorder(exporter=exporter, stamp=False, **VIEWS[view])
 
-    live = recorded(without_failures(opened(path)), whole=name_of(path) in ODD)
+    trace_id = record_all(recorder, without_failures(opened(path)), whole=name_of(path) in ODD)
 
-    assert [told(span) for span in live] == [told(span) for span in to_readables(replayed.spans)]
-    assert {span.resource.attributes["otel_agent_events.origin"] for span in live} == {"live"}
+    assert [told(span) for span in exporter.spans] == [told(span) for span in to_readables(replayed.spans)]
+    assert {span.resource.attributes["otel_agent_events.origin"] for span in exporter.spans} == {"live"}
+    assert {f"{span.context.trace_id:032x}" for span in exporter.spans} == {trace_id}
+
+
+@pytest.mark.parametrize("collecting", [http_collector, grpc_collector], ids=["http", "grpc"])
+@pytest.mark.parametrize("path", files(), ids=name_of)
+def test_a_recording_that_is_recorded_live_arrives_at_a_collector_as_its_replay_does(
+    path: Path, collecting: Callable[[], AbstractContextManager[Collector]]
+) -> None:
+    protocol = "grpc" if collecting is grpc_collector else None
+    with collecting() as collector:
+        recorder = SessionRecorder(endpoint=collector.url, protocol=protocol, stamp=False, environ={})
+        record_all(recorder, without_failures(opened(path)), whole=name_of(path) in ODD)
+        live = [span.SerializeToString() for span in collector.spans]
+
+    assert live == [span.SerializeToString() for span in replayed(without_failures(opened(path)))]
+    (resource,) = {
+        (each.key, each.value.string_value)
+        for received in collector.taken
+        for resources in received.request.resource_spans
+        for each in resources.resource.attributes
+        if each.key == "otel_agent_events.origin"
+    }
+    assert resource == ("otel_agent_events.origin", "live")
+
+
+def replayed(source: Source) -> Iterator[Any]:
+    """Give the spans of a replay as they are in a request."""
+    options = options_of({"content": "none"})
+    plugins = [CONVENTIONS.get(name) for name in options.conventions]
+    for encoded in Conversion(source, options, plugins, encoder=Encoder(), spans=False).encoded():
+        for body in encoded.bodies:
+            yield from ScopeSpans.FromString(body).spans
