@@ -30,7 +30,8 @@ class Losses:
     def __init__(self, recorder: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._recorder = recorder
         self._clock = clock
-        self._lock = threading.Lock()
+        # It may be asked again by the thread that holds it: in a signal handler, or when garbage is collected.
+        self._lock = threading.RLock()
         self._counts: dict[str, int] = {}
         self._untold: dict[str, int] = {}
         self._said: dict[str, str] = {}
@@ -86,7 +87,7 @@ class Losses:
         return f"{self._recorder} could not record everything. Not recorded: {told}"
 
     def _in_child(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._counts, self._untold, self._said, self._told_at = {}, {}, {}, None
 
 
