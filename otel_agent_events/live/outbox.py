@@ -142,11 +142,11 @@ class Outbox:
         """
         if self._thread is None:
             return True
-        flush = _Flush()
+        flush = Flush()
         self._queue.put(flush)
         if self._over:
             self._keep_rest()
-        return flush.done.wait(max(0.0, until - time.monotonic())) and not flush.failed
+        return flush.wait(until) and not flush.failed
 
     def close(self, until: float) -> bool:
         """Deliver what there is, and end; what is not delivered in time is spilled, or lost."""
@@ -195,22 +195,22 @@ class Outbox:
             self._connect()  # as no thread can be started any more when the interpreter ends
         while (following := self._next()) is not None:
             try:
-                if isinstance(following, _Flush):
+                if isinstance(following, Flush):
                     self._flush(following)
                 else:
                     self._deliver(following)
             except BaseException as error:  # noqa: BLE001 - of somebody else's exporter, and it may even exit
                 self._recover(error)
             finally:
-                if isinstance(following, _Flush):
-                    following.done.set()
+                if isinstance(following, Flush):
+                    following.set()
                 else:
                     self._done += _size(following)
         self._end()
         self._over = True
         self._keep_rest()
 
-    def _next(self) -> Encoded | _Flush | None:
+    def _next(self) -> Encoded | Flush | None:
         """Wait for what is to be done, and note meanwhile what became of spans; None at the end."""
         while not self._over:
             try:
@@ -222,7 +222,7 @@ class Outbox:
                     self._recover(error)
         return None
 
-    def _flush(self, flush: _Flush) -> None:
+    def _flush(self, flush: Flush) -> None:
         destination = self._destination
         if destination is None:
             return
@@ -358,8 +358,8 @@ class Outbox:
         with suppress(Empty):
             while True:
                 left = self._queue.get_nowait()
-                if isinstance(left, _Flush):
-                    left.done.set()
+                if isinstance(left, Flush):
+                    left.set()
                 elif left is not None:
                     self._keep(left, "spans that could not be delivered before the end")
 
@@ -388,15 +388,34 @@ _OF_PARENTS: list[Destination] = []
 """Destinations of the process from which this one was forked."""
 
 
-class _Flush:
-    """Stands in the queue behind what is to be flushed."""
+class Flush:
+    """Stands in a queue behind what is to be done, and is waited for.
+
+    Not by an event of `threading`: whoever waits for one, and is interrupted by a signal, may hold the lock that is
+    needed to set it.
+
+    Attributes:
+        failed: whether something did not go well.
+    """
 
     def __init__(self) -> None:
-        self.done = threading.Event()
         self.failed = False
+        self._done: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Say that it is done."""
+        self._done.put(None)
+
+    def wait(self, until: float) -> bool:
+        """Wait until it is done; say whether that was in time, by the monotonic clock."""
+        try:
+            self._done.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
+            return False
+        return True
 
 
-_Item: TypeAlias = "Encoded | _Flush | None"
+_Item: TypeAlias = "Encoded | Flush | None"
 
 
 def _size(encoded: Encoded) -> int:

@@ -26,7 +26,7 @@ from otel_agent_events.errors import AgentEventsError, UsageError
 from otel_agent_events.events import Session
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.live.losses import Losses, after_fork
-from otel_agent_events.live.outbox import PAUSES, Exporting, Outbox
+from otel_agent_events.live.outbox import PAUSES, Exporting, Flush, Outbox
 from otel_agent_events.live.records import Reading, facts_of, snapshot
 from otel_agent_events.otlp import connect
 from otel_agent_events.otlp.encode import Encoder
@@ -389,11 +389,11 @@ class _End:
     complete: bool
 
 
-class _Flush:
+class _Flush(Flush):
     """Stands among the records behind those that are to be read."""
 
     def __init__(self, *, last: bool) -> None:
-        self.done = threading.Event()
+        super().__init__()
         self.last = last
 
 
@@ -510,7 +510,7 @@ class _Desk:
         flush = _Flush(last=last)
         self._put((None, flush, 0, None))
         self._wakes.put(None)
-        return flush.done.wait(max(0.0, until - time.monotonic()))
+        return flush.wait(until)
 
     def _put(self, put: _Put) -> None:
         self._queue.put(put)
@@ -525,7 +525,7 @@ class _Desk:
                 put = self._queue.get_nowait()
                 job, record, _, _ = put
                 if isinstance(record, _Flush):
-                    record.done.set()
+                    record.set()
                     last = put if record.last else last
                 elif job is not None and not isinstance(record, _End):
                     job.complete = False
@@ -559,7 +559,7 @@ class _Desk:
                 if record.last:
                     self._over = self._through = True
                     self._refuse_rest(_LATE)
-                record.done.set()
+                record.set()
                 if record.last:
                     return True
             elif job is not None:
