@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import sys
 import threading
@@ -63,7 +62,7 @@ class Outbox:
         losses: counts what is not delivered.
         most_bytes: of the spans that wait.
         spill: path of the file for what does not fit, and what the destination does not take; else that is lost.
-        at_exit: what is registered to end it with the interpreter.
+        at_exit: ends it with the interpreter.
         pauses: seconds, as `PAUSES`.
 
     Attributes:
@@ -170,12 +169,16 @@ class Outbox:
         self._tell_spilled(last=True)
         return delivered
 
+    def wait(self, seconds: float) -> None:
+        """Wait for the answers that are under way after a `close`: what is not taken is in the spill file then."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
     def forget(self, *, over: bool) -> None:
         """In a child that was forked: nothing of what waits is of this process."""
         if self._destination is not None:
             # Its connection and its threads are the parent's; it is held on to, so that nothing of it is closed here.
             _OF_PARENTS.append(self._destination)
-            atexit.unregister(self._destination.abandon)
         self._over = over
         self._reset()
 
@@ -285,9 +288,6 @@ class Outbox:
         if begin is not None:
             begin()
         self._destination = destination
-        # A sender ends with the interpreter, as we do: who registers last is called first, and we are to be.
-        atexit.unregister(self._at_exit)
-        atexit.register(self._at_exit)
         if self._hurrying:
             destination.stop()
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, get_args
+from weakref import WeakMethod
 
 from opentelemetry import trace
 
@@ -28,7 +29,7 @@ from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.live.losses import Losses, after_fork
 from otel_agent_events.live.outbox import PAUSES, Exporting, Flush, Outbox
 from otel_agent_events.live.records import Reading, facts_of, snapshot
-from otel_agent_events.otlp import connect
+from otel_agent_events.otlp import connect, tls
 from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.reference import Reference
 from otel_agent_events.scrub import Scrubber
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.fetchers import Item
     from otel_agent_events.live.records import Record, Snapshot
-    from otel_agent_events.otlp import Aside, Destination
+    from otel_agent_events.otlp import Aside, Destination, Endpoint
 
 LOGGER = logging.getLogger("otel_agent_events")
 QUEUED_RECORDS = 50_000
@@ -57,6 +58,7 @@ FLUSH = 30_000
 AT_EXIT = 5_000
 """Milliseconds that an interpreter waits for us when it ends and nobody shut the recorder down."""
 
+_GRACE = 1.0
 _PAUSE = 0.1
 """Seconds that the thread lets records gather: to be woken for each would take the interpreter from the host."""
 _MANY = 256
@@ -159,11 +161,13 @@ class SessionRecorder:
                 return Exporting(exporter, aside)
             return connect(target, deadline=deadline, aside=aside)
 
+        self._patience = 0.0  # seconds that an answer which is on its way may still take
         if exporter is None:
             target, notes = settings.endpoint(url=endpoint, protocol=protocol, headers=headers, timeout=timeout)
             for note in notes:
                 LOGGER.info("%s", note)
-            connect(target).abandon()  # what is wrong with it is said now, to who made the recorder
+            self._patience = target.timeout + _GRACE
+            _check_endpoint(target)
         self._outbox = Outbox(
             made, self._losses, most_bytes=queued_bytes, spill=spill, at_exit=self._at_exit, pauses=pauses
         )
@@ -275,7 +279,8 @@ class SessionRecorder:
         return now == before
 
     def _at_exit(self) -> None:
-        self.shutdown(AT_EXIT)
+        if not self.shutdown(AT_EXIT):
+            self._outbox.wait(self._patience)
 
     def _in_child(self) -> None:
         self._ending = threading.RLock()
@@ -429,6 +434,7 @@ class _Desk:
         self._most_bytes = most_bytes
         self._over = False
         self._reset()
+        _DESKS[WeakMethod(self.hold)] = WeakMethod(self.let_go)
 
     def _reset(self) -> None:
         self.encoder = Encoder()
@@ -438,6 +444,8 @@ class _Desk:
         self._put_bytes = 0  # by callers, under the lock
         self._read_bytes = 0  # by the thread
         self._open: dict[_Job, None] = {}  # of the thread
+        self._at_work = threading.Lock()  # held by the thread while it works, and by whoever forks
+        self._is_held = False  # by who forks
         self._thread: threading.Thread | None = None
         self._through = False
 
@@ -501,6 +509,19 @@ class _Desk:
         self._wakes.put(None)
         return False
 
+    def hold(self) -> None:
+        """Let the thread pause between two records while the process forks.
+
+        What it uses keeps locks in native code, which nobody would ever give back in the child.
+        """
+        self._is_held = self._at_work.acquire(timeout=_GRACE)
+
+    def let_go(self) -> None:
+        """Let the thread go on after a fork."""
+        if self._is_held:
+            self._is_held = False
+            self._at_work.release()
+
     def forget(self, *, over: bool) -> None:
         """In a child that was forked: nothing of what waits is of this process."""
         self._over = over
@@ -551,23 +572,11 @@ class _Desk:
         touched: dict[_Job, None] = {}
         breath, count = time.monotonic(), 0
         while put is not None:
-            job, record, arrived, label = put
-            if isinstance(record, _Flush):
-                if record.last:
-                    self._end_all()
-                self._hand_on(touched)
-                if record.last:
-                    self._over = self._through = True
-                    self._refuse_rest(_LATE)
-                record.set()
-                if record.last:
-                    return True
-            elif job is not None:
-                self._read(job, record, arrived, label)
-                touched[job] = None
             count += 1
-            if count % _MOST_AT_ONCE == 0:
-                self._hand_on(touched)
+            with self._at_work:
+                self._read(put, touched, hand_on=count % _MOST_AT_ONCE == 0)
+            if isinstance(put[1], _Flush) and self._reached(put[1]):
+                return True
             if time.monotonic() - breath > _BREATH:
                 time.sleep(0)
                 breath = time.monotonic()
@@ -575,10 +584,31 @@ class _Desk:
                 put = self._queue.get_nowait()
             except Empty:
                 put = None
-        self._hand_on(touched)
+        with self._at_work:
+            self._hand_on(touched)
         return False
 
-    def _read(self, job: _Job, record: Snapshot | Session | _End, arrived: int, label: str | None) -> None:
+    def _reached(self, flush: _Flush) -> bool:
+        """Say that all before it is read; say whether that was the end."""
+        if flush.last:
+            self._over = self._through = True
+            self._refuse_rest(_LATE)
+        flush.set()
+        return flush.last
+
+    def _read(self, put: _Put, touched: dict[_Job, None], *, hand_on: bool) -> None:
+        job, record, arrived, label = put
+        if isinstance(record, _Flush):
+            hand_on = True
+            if record.last:
+                self._end_all()
+        elif job is not None:
+            self._read_one(job, record, arrived, label)
+            touched[job] = None
+        if hand_on:
+            self._hand_on(touched)
+
+    def _read_one(self, job: _Job, record: Snapshot | Session | _End, arrived: int, label: str | None) -> None:
         try:
             if isinstance(record, _End):
                 job.complete = job.complete and record.complete
@@ -639,6 +669,29 @@ class _Desk:
                 self._losses.count(1, f"sessions: {_words(error)}")
 
 
+_DESKS: dict[WeakMethod[Callable[[], None]], WeakMethod[Callable[[], None]]] = {}
+"""Of all recorders, what is called before a fork, and what in the parent after it."""
+
+
+def _before_fork() -> None:
+    for kept in list(_DESKS):
+        hold = kept()
+        if hold is None:
+            _DESKS.pop(kept, None)
+        else:
+            hold()
+
+
+def _after_fork_in_parent() -> None:
+    for kept in list(_DESKS.values()):
+        let_go = kept()
+        if let_go is not None:
+            let_go()
+
+
+if hasattr(os, "register_at_fork"):  # where anything forks
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+
 _FULL = "that did not fit into the queue (queued_records, queued_bytes)"
 _LATE = "after the recorder was shut down"
 
@@ -680,6 +733,17 @@ def _check_exporter(exporter: object, *, also: object) -> None:
         raise UsageError("spans go to the exporter or to the endpoint: give one of the two")
     if exporter is not None and not callable(getattr(exporter, "export", None)):
         raise UsageError(f"{type(exporter).__qualname__} is no SpanExporter: it has no method export")
+
+
+def _check_endpoint(target: Endpoint) -> None:
+    """Say now, to who makes a recorder, what is wrong with an endpoint.
+
+    No channel of gRPC is made for that: processes that are forked later could use none of their own.
+    """
+    if target.protocol != "grpc":
+        connect(target).abandon()
+    elif not target.plaintext:
+        tls.read(target)
 
 
 def _known(given: Mapping[str, str | None]) -> dict[str, str]:

@@ -174,13 +174,17 @@ class Sender:
         self.put(encoded.head, encoded.bodies, owner=encoded.owner, first=encoded.first)
 
     def begin(self) -> None:
-        """Start the first thread already now: there can be no new one any more while the interpreter ends.
+        """Start the first thread already now, for an owner who calls `abandon` himself before the interpreter ends.
+
+        Else it is started with the first spans, and `abandon` called by the interpreter. By then there can be no new
+        thread any more.
 
         Raises:
-            RuntimeError: there can be none now.
+            RuntimeError: there can be no more threads now.
         """
         with self._work:
-            self._start_first()
+            if not self._threads:
+                self._start()
 
     def put(self, head: Head, bodies: Sequence[bytes], *, owner: Hashable = None, first: int = 0) -> None:
         """Take the bodies of spans; this waits while the queue is full.
