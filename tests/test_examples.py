@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_agent_events import replay
 from otel_agent_events.testing import LoopbackPlatform
-from tests.otlp.collectors import http_collector
+from tests.otlp.collectors import free_port, http_collector
 from tests.recordings import bundled
+
+if TYPE_CHECKING:
+    from tests.otlp.collectors import Collector
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -48,6 +54,90 @@ def test_the_replay_example_says_what_is_missing() -> None:
     assert done.returncode == 2
     assert "set VECTARA_API_KEY" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+JOBS = "support/refund_case_88\npolicies/policy_run_17\n"
+
+
+def worker(spill: Path, endpoint: str) -> subprocess.Popen[str]:
+    """Start the worker that takes jobs from a queue."""
+    environ = {"SPILL_FILE": str(spill), "SHUTDOWN_MILLIS": "1000", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": endpoint}
+    return subprocess.Popen(
+        [sys.executable, EXAMPLES / "queue_worker" / "worker.py"],
+        env={"PATH": "", **environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def roots(collector: Collector) -> dict[str, str]:
+    """Give the trace ids of the sessions of which the root arrived."""
+    return {
+        each.value.string_value: span.trace_id.hex()
+        for span in collector.spans
+        for each in span.attributes
+        if each.key == "session.id" and not span.parent_span_id
+    }
+
+
+def test_the_queue_worker_records_each_job_as_a_trace_of_its_own(tmp_path: Path) -> None:
+    with http_collector() as collector:
+        told, errors = worker(tmp_path / "spill", collector.url).communicate(JOBS, timeout=60)
+    live = roots(collector)
+
+    assert errors == ""
+    assert f"support/refund_case_88: trace {live['refund_case_88']}" in told
+    assert f"policies/policy_run_17: trace {live['policy_run_17']}" in told
+    assert len(collector.ids) == len(set(collector.ids))
+    assert f"{len(collector.ids)} spans arrived, 0 are in the spill file" in told
+    with LoopbackPlatform(bundled("vectara")) as platform, http_collector() as again:
+        environ = {"VECTARA_API_KEY": "any", "VECTARA_BASE_URL": platform.base_url}
+        replay(
+            ["vectara:support/refund_case_88", "vectara:policies/policy_run_17"],
+            endpoint=again.url,
+            content="none",
+            ledger="off",
+            environ=environ,
+        )
+    assert sorted(again.ids) == sorted(collector.ids)
+
+
+def test_the_queue_worker_does_not_notice_that_the_collector_is_away_and_send_delivers(tmp_path: Path) -> None:
+    spill = tmp_path / "spill"
+    told, errors = worker(spill, f"http://127.0.0.1:{free_port()}/v1/traces").communicate(JOBS, timeout=60)
+    assert "refund_case_88: trace" in told
+    assert "otel-agent-events send" in errors
+    assert "Traceback" not in errors
+
+    with http_collector() as collector:
+        subprocess.run(
+            [sys.executable, "-m", "otel_agent_events", "send", spill, "--endpoint", collector.url],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    assert sorted(roots(collector)) == ["policy_run_17", "refund_case_88"]
+    assert len(collector.ids) == len(set(collector.ids))
+    assert f"0 spans arrived, {len(collector.ids)} are in the spill file" in told
+
+
+def test_the_queue_worker_finishes_its_job_and_delivers_all_when_it_is_asked_to_stop(tmp_path: Path) -> None:
+    with http_collector() as collector:
+        process = worker(tmp_path / "spill", collector.url)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(JOBS)
+        process.stdin.flush()  # more jobs may come, so it waits
+        assert "refund_case_88" in process.stdout.readline()
+        assert "policy_run_17" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        told, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, errors) == (0, "")
+    assert f"{len(collector.ids)} spans arrived" in told
+    assert len(roots(collector)) == 2
 
 
 def test_every_example_is_listed_and_run() -> None:
