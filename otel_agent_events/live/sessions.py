@@ -58,7 +58,10 @@ FLUSH = 30_000
 AT_EXIT = 5_000
 """Milliseconds that an interpreter waits for us when it ends and nobody shut the recorder down."""
 
+_LONGEST = 24 * 60 * 60 * 1_000
+"""Milliseconds that anybody waits: Python cannot wait for ever by a clock."""
 _GRACE = 1.0
+"""Seconds that are waited beyond what was asked, for what is almost there."""
 _PAUSE = 0.1
 """Seconds that the thread lets records gather: to be woken for each would take the interpreter from the host."""
 _MANY = 256
@@ -248,7 +251,7 @@ class SessionRecorder:
         """
         if self._shut_down is not None:
             return self._shut_down
-        until, before = time.monotonic() + timeout_millis / 1000, self._lost_before
+        until, before = _until(timeout_millis), self._lost_before
         delivered = self._desk.flush(until) and self._outbox.flush(until)
         return self._all_was_kept(before) and delivered
 
@@ -264,7 +267,7 @@ class SessionRecorder:
         with self._ending:
             if self._shut_down is None:
                 self._ended = True
-                until, before = time.monotonic() + timeout_millis / 1000, self._lost_before
+                until, before = _until(timeout_millis), self._lost_before
                 read = self._desk.close(until)
                 delivered = self._outbox.close(until)
                 self._shut_down = self._all_was_kept(before) and read and delivered
@@ -434,7 +437,7 @@ class _Desk:
         self._most_bytes = most_bytes
         self._over = False
         self._reset()
-        _DESKS[WeakMethod(self.hold)] = WeakMethod(self.let_go)
+        _DESKS[WeakMethod(self.hold, _forget)] = WeakMethod(self.let_go)
 
     def _reset(self) -> None:
         self.encoder = Encoder()
@@ -673,12 +676,14 @@ _DESKS: dict[WeakMethod[Callable[[], None]], WeakMethod[Callable[[], None]]] = {
 """Of all recorders, what is called before a fork, and what in the parent after it."""
 
 
+def _forget(hold: WeakMethod[Callable[[], None]]) -> None:
+    _DESKS.pop(hold, None)
+
+
 def _before_fork() -> None:
     for kept in list(_DESKS):
         hold = kept()
-        if hold is None:
-            _DESKS.pop(kept, None)
-        else:
+        if hold is not None:
             hold()
 
 
@@ -713,6 +718,10 @@ def _told(record: Snapshot) -> Any:
         return parse_json(record)
     except (ValueError, RecursionError):
         raise AgentEventsError("a record is a text that is not JSON") from None
+
+
+def _until(timeout_millis: float) -> float:
+    return time.monotonic() + min(max(timeout_millis, 0), _LONGEST) / 1000
 
 
 def _check(**numbers: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,9 @@ def record(name, events=2, close=True):
 
 
 def run(
-    script: str, endpoint: str, spill: Path, *options: str, protocol: str = "http/protobuf"
+    script: str, endpoint: str, spill: Path, *options: str, protocol: str = "http/protobuf", timeout: str = "10000"
 ) -> subprocess.CompletedProcess[str]:
-    environ = {**unmeasured(), "PYTHONPATH": ":".join(sys.path)}
+    environ = {**unmeasured(), "PYTHONPATH": ":".join(sys.path), "OTEL_EXPORTER_OTLP_TIMEOUT": timeout}
     return subprocess.run(
         [sys.executable, *options, "-c", BEGIN + dedent(script), endpoint, protocol, spill],
         env=environ,
@@ -136,6 +137,23 @@ def test_an_interpreter_ends_soon_when_the_collector_is_away_and_the_spans_are_i
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert "put 3 spans" in done.stderr
+    assert len((tmp_path / "spill").read_text(encoding="utf-8").split('"spanId"')) == 4
+
+
+def test_an_interpreter_ends_though_the_collector_never_answers_and_the_spans_are_in_the_spill_file(
+    tmp_path: Path,
+) -> None:
+    let_go = threading.Event()
+
+    def wait(_: object) -> None:
+        let_go.wait(60)
+
+    with http_collector(answer=wait) as collector:
+        done = run("record('s')", collector.url, tmp_path / "spill", timeout="2000")
+        let_go.set()
+
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     assert len((tmp_path / "spill").read_text(encoding="utf-8").split('"spanId"')) == 4
 
 

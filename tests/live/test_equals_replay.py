@@ -16,6 +16,7 @@ from otel_agent_events.keys import key_of
 from otel_agent_events.live.sessions import SessionRecorder
 from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.otlp.readable import to_readables
+from otel_agent_events.pipeline import replay
 from tests.live.exporters import Kept, told
 from tests.otlp.collectors import grpc_collector, http_collector
 from tests.recordings import files, name_of, opened
@@ -145,3 +146,17 @@ def replayed(source: Source) -> Iterator[Any]:
     for encoded in Conversion(source, options, plugins, encoder=Encoder(), spans=False).encoded():
         for body in encoded.bodies:
             yield from ScopeSpans.FromString(body).spans
+
+
+def test_a_replay_after_a_recording_that_was_streamed_is_the_next_revision_and_links_to_it() -> None:
+    path = files()[0]
+    with http_collector() as collector:
+        recorder = SessionRecorder(endpoint=collector.url, environ={})
+        live = record_all(recorder, without_failures(opened(path)), whole=False)
+        report = replay([path], endpoint=collector.url, content="none", revision=2, ledger="off", environ={})
+        again = report.sessions[0].trace_id
+        (root,) = [span for span in collector.spans if span.trace_id.hex() == again and not span.parent_span_id]
+
+    assert again != live
+    assert live in {link.trace_id.hex() for link in root.links}
+    assert len(set(collector.ids)) == len(collector.ids)

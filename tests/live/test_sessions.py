@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -476,6 +477,39 @@ def test_a_recorder_that_was_never_used_has_no_thread_and_ends_at_once() -> None
     assert own_threads() == []
     assert recorder.force_flush()
     assert recorder.shutdown()
+
+
+@pytest.mark.parametrize("timeout", [0, -5, 1e300, float("inf")])
+def test_no_time_is_too_short_or_too_long(exporter: Kept, timeout: Any) -> None:
+    recorder = SessionRecorder(exporter=exporter, environ={})
+    record(recorder, "s1")
+    recorder.force_flush(timeout)
+    assert recorder.force_flush()
+    assert recorder.shutdown(max(timeout, 1_000))
+
+
+def test_a_recorder_that_was_shut_down_is_let_go_of(exporter: Kept) -> None:
+    recorder = SessionRecorder(exporter=exporter, environ={})
+    record(recorder, "s1")
+    recorder.shutdown()
+    gone = weakref.ref(recorder)
+    del recorder
+    gc.collect()
+
+    assert gone() is None
+
+
+def test_a_recorder_that_is_dropped_goes_on_until_the_interpreter_ends(exporter: Kept) -> None:
+    recorder = SessionRecorder(exporter=exporter, environ={})
+    record(recorder, "s1")
+    kept = weakref.ref(recorder)
+    del recorder
+    gc.collect()
+    until(lambda: len(exporter.spans) == 3)
+
+    found = kept()
+    assert found is not None
+    assert found.shutdown()
 
 
 def test_a_loss_is_told_by_one_flush_and_not_by_the_next(tmp_path: Path) -> None:
