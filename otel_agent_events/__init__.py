@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
+    from otel_agent_events.live.httpx_clients import instrument_httpx, uninstrument_httpx
     from otel_agent_events.live.sessions import LiveSession, SessionRecorder
     from otel_agent_events.live.turns import Turn, TurnRecorder
     from otel_agent_events.pipeline import replay
@@ -46,8 +47,10 @@ __all__ = [
     "TurnRecorder",
     "UnreachableError",
     "UsageError",
+    "instrument_httpx",
     "record",
     "replay",
+    "uninstrument_httpx",
 ]
 
 _HOMES = {
@@ -60,8 +63,10 @@ _HOMES = {
     "SessionReport": "report",
     "Turn": "live.turns",
     "TurnRecorder": "live.turns",
+    "instrument_httpx": "live.httpx_clients",
     "record": "recording",
     "replay": "pipeline",
+    "uninstrument_httpx": "live.httpx_clients",
 }
 
 
