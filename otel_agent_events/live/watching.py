@@ -94,7 +94,7 @@ def question(body: bytes) -> bytes | None:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     # Vectara tells bodies apart by their type; an interruption and an order to compact are no messages.
-    if asked.type not in {"input_message", None} or not bytes(asked.messages).startswith(b"["):
+    if asked.type not in ("input_message", None) or not bytes(asked.messages).startswith(b"["):
         return None
     return b'{"type":"input_message","messages":' + bytes(asked.messages) + b"}"
 
