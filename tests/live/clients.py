@@ -66,11 +66,12 @@ class Caller:
             yield from getattr(response, how)()
             return
         pieces = getattr(response, f"a{how}")()
-        while True:
-            try:
-                yield self.run(anext(pieces))
-            except StopAsyncIteration:
-                return
+        try:
+            with contextlib.suppress(StopAsyncIteration):
+                while True:
+                    yield self.run(anext(pieces))
+        finally:
+            self.run(pieces.aclose())
 
 
 @contextlib.contextmanager

@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
 from otel_agent_events.testing import LoopbackServer, Received
+from tests.live.recorders import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
-
-LONG = 20.0
-"""Seconds after which a wait has failed."""
 
 
 class _Cut:
@@ -70,7 +68,7 @@ class StreamingPlatform:
     """Play answers on a free port of the loopback interface, as long as the `with` block lasts.
 
     Attributes:
-        answers: to the requests to come, in order; a callable may be put there by `append` as the test goes on.
+        answers: to the requests to come, in order.
         received: the requests so far.
     """
 
@@ -120,15 +118,9 @@ class StreamingPlatform:
 
     def _respond(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): told for name, told in handler.headers.items()}
-        if headers.get("transfer-encoding") == "chunked":
-            body = b""
-            while size := int(handler.rfile.readline(), 16):
-                body += handler.rfile.read(size)
-                handler.rfile.readline()
-            handler.rfile.readline()
-        else:
-            body = handler.rfile.read(int(headers.get("content-length", 0)))
-        self.received.append(Received(method=handler.command, target=handler.path, headers=headers, body=body))
+        self.received.append(
+            Received(method=handler.command, target=handler.path, headers=headers, body=_body(handler, headers))
+        )
         try:
             reply = self.answers.popleft()
         except IndexError:
@@ -145,15 +137,21 @@ class StreamingPlatform:
         handler.end_headers()
         reply.started.set()
         for part in reply.parts:
-            match part:
-                case bytes():
-                    handler.wfile.write(part if reply.length else b"%x\r\n%b\r\n" % (len(part), part) if part else b"")
-                case threading.Event():
-                    if not part.wait(LONG):
-                        handler.close_connection = True
-                        return
-                case _:
-                    handler.close_connection = True
-                    return
+            if isinstance(part, bytes):
+                handler.wfile.write(part if reply.length else b"%x\r\n%b\r\n" % (len(part), part) if part else b"")
+            elif isinstance(part, _Cut) or not part.wait(LONG):
+                handler.close_connection = True
+                return
         if not reply.length:
             handler.wfile.write(b"0\r\n\r\n")
+
+
+def _body(handler: BaseHTTPRequestHandler, headers: Mapping[str, str]) -> bytes:
+    if headers.get("transfer-encoding") != "chunked":
+        return handler.rfile.read(int(headers.get("content-length", 0)))
+    body = b""
+    while size := int(handler.rfile.readline(), 16):
+        body += handler.rfile.read(size)
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return body

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace
 
-from tests.live.platform import LONG
-
 if TYPE_CHECKING:
     from otel_agent_events.live.turns import TurnRecorder
+
+
+LONG = 20.0
+"""Seconds after which a wait has failed."""
 
 
 @dataclass
@@ -25,6 +27,7 @@ class KeptTurn:
     started: bool = False
     told: list[tuple[Any, int | None]] = field(default_factory=list)
     ends: list[tuple[BaseException | None, bool, str | None]] = field(default_factory=list)
+    heard: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -52,6 +55,7 @@ class KeptTurn:
 
     def record(self, record: object, *, at: int | None = None) -> None:
         self.told.append((record, at))
+        self.heard.set()
 
     def end(self, error: BaseException | None = None, *, complete: bool = True, error_type: str | None = None) -> None:
         self.ends.append((error, complete, error_type))

@@ -27,7 +27,7 @@ CASES = {
     "empty data": (b"data:\n\n", [b""]),
     "a field that begins like it": (b"database: a\nData: b\n data: c\n\n", []),
     "colons in the data": (b"data: a: b:c\n\n", [b"a: b:c"]),
-    "other ends of lines are none": (b"data: a\x0bb\x0cc\xc2\x85d\xe2\x80\xa8e\x1c\n\n", [b"a\x0bb\x0cc\xc2\x85d\xe2\x80\xa8e\x1c"]),
+    "other ends of lines are none": (b"data: \x0b\x0c\xc2\x85\x1c\n\n", [b"\x0b\x0c\xc2\x85\x1c"]),
     "no blank line at the end": (b"data: a\n\ndata: b\n", [b"a", b"b"]),
     "no line at the end": (b"data: a\n\ndata: b", [b"a", b"b"]),
     "bytes that are no text": (b"data: \xff\xfe\x00\n\n", [b"\xff\xfe\x00"]),
@@ -88,9 +88,22 @@ def by_the_standard(text: bytes) -> list[bytes]:
     return found
 
 
-pieces = st.sampled_from(
-    [b"data", b"data:", b"data: ", b":", b" ", b"\n", b"\r", b"\r\n", b"\n\n", b"event: x", b"\xef\xbb\xbf", b"\xbb", b"a", b"{}"]
-)  # fmt: skip
+words = (
+    b"data",
+    b"data:",
+    b"data: ",
+    b":",
+    b" ",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\n\n",
+    b"event: x",
+    b"\xef\xbb\xbf",
+    b"\xbb",
+    b"a",
+)
+pieces = st.sampled_from(words)
 streams = st.lists(st.one_of(pieces, st.binary(max_size=4)), max_size=40).map(b"".join)
 
 
