@@ -1,6 +1,6 @@
 """Content codings, undone as the bytes come: those that httpx undoes, with what it uses for them.
 
-A body that nobody but its reader decompresses is decompressed here once more, in pieces of a bounded size.
+A body is decompressed here beside its reader, who does it once more. What zlib makes of little comes in bounded pieces.
 """
 
 from __future__ import annotations
@@ -121,12 +121,13 @@ class _Zstandard:
     """One frame after the other. Python has it since 3.14; httpx2 takes its backport, and httpx another library."""
 
     def __init__(self) -> None:
-        library = _any_of("compression.zstd", "backports.zstd", "zstandard")
-        other = hasattr(library, "ZstdCompressionObj")
-        self._make: Callable[[], Any] = (
-            (lambda: library.ZstdDecompressor().decompressobj()) if other else library.ZstdDecompressor
-        )
+        self._library = _any_of("compression.zstd", "backports.zstd", "zstandard")
         self._frame = self._make()
+
+    def _make(self) -> Any:
+        made = self._library.ZstdDecompressor()
+        # That of `zstandard` makes what the others are.
+        return made.decompressobj() if hasattr(made, "decompressobj") else made
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
         while chunk:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry import context, trace
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -30,7 +32,6 @@ from otel_agent_events.live import httpx_clients
 from tests.live.clients import KINDS, NAMES, Caller, opened
 from tests.live.platform import CUT, Answer, StreamingPlatform, answer, event, events
 from tests.live.recorders import LONG, Broken, Kept
-from tests.processes import unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -299,6 +300,25 @@ def test_a_client_gives_the_same_with_and_without(kind: Any, name: str, how: str
         assert kept.turn_.ended
         first, second = platform.received
         assert (first.body, first.headers, first.target) == (second.body, second.headers, second.target)
+
+
+chunked = st.lists(st.one_of(st.binary(min_size=1, max_size=100), st.just(event(RECORDS[0]))), max_size=8)
+
+
+@pytest.mark.parametrize("kind", [httpx.Client, httpx2.AsyncClient], ids=["httpx-sync", "httpx2-async"])
+def test_every_byte_goes_through_whatever_the_bytes_are(kind: Any, platform: StreamingPlatform) -> None:
+    kept = Kept()
+    with watched(kind, kept) as caller:
+
+        @given(chunked, st.sampled_from(["text/event-stream", "application/json", "text/html"]))
+        def goes_through(chunks: list[bytes], content_type: str) -> None:
+            kept.turns.clear()
+            platform.answers.append(Answer(chunks, headers={"Content-Type": content_type}))
+
+            assert b"".join(caller.chunks(caller.start(platform.url()))) == b"".join(chunks)
+            assert kept.turn_.ended[0] is None
+
+        goes_through()
 
 
 @kinds
@@ -593,6 +613,17 @@ def test_what_others_have_wrapped_before_gets_what_it_asked_for(
     assert kept.turn_.complete
 
 
+def test_what_others_give_in_place_of_a_response_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpx.Client, "send", lambda *_, **__: "hello")
+    kept = Kept()
+    with watched(httpx.Client, kept) as caller:
+        assert caller.post("http://127.0.0.1/v2/agents/a/sessions/s/events", json=ASKED) == "hello"
+        uninstrument_httpx()
+
+    assert kept.turn_.ended == (None, False, None)
+    assert kept.turn_.records == [QUESTION]
+
+
 @kinds
 def test_what_others_wrap_afterwards_stays_and_nothing_is_recorded_twice(
     kind: Any, platform: StreamingPlatform, monkeypatch: pytest.MonkeyPatch
@@ -848,7 +879,7 @@ def test_one_host_may_be_given_as_a_text(platform: StreamingPlatform) -> None:
 
 def run(script: str, *args: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", script, *args], env=unmeasured(), capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", script, *args], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
