@@ -53,7 +53,7 @@ LEAST_TRACE = 1_000
 
 
 def replay(  # noqa: C901 - one step after the other, each said in a line
-    references: Iterable[str | Path | Reference],
+    references: Iterable[str | bytes | Path | Reference],
     *,
     to: Sequence[str | Destination] | None = None,
     exporters: Sequence[str] = (),
@@ -91,7 +91,8 @@ def replay(  # noqa: C901 - one step after the other, each said in a line
     """Fetch sessions, turn each into a trace and send it. One bad session is a result, and the others go on.
 
     Args:
-        references: `FETCHER:PATH`, a file with a saved answer, or `-` for standard input.
+        references: `FETCHER:PATH`, a file with a saved answer, or `-` for standard input. Bytes are a saved answer that
+            is in memory, such as the body of a webhook; messages call it `saved answer 1`, and so on.
         to: destinations: `otlp`, `file:PATH`, `console`, or one of your own. Without it, and without `exporters`, what
             `OTEL_TRACES_EXPORTER` says, which is `otlp` when it says nothing.
         exporters: names of the entry point group `opentelemetry_traces_exporter`: the SDK's exporters, and those that
