@@ -14,11 +14,13 @@ if TYPE_CHECKING:
         AgentEventsError,
         DestinationError,
         FetchError,
+        ForeignProductError,
         ReadError,
         RefusedError,
         SessionError,
         UnreachableError,
         UsageError,
+        WebhookError,
     )
     from otel_agent_events.live.httpx_clients import instrument_httpx, uninstrument_httpx
     from otel_agent_events.live.sessions import LiveSession, SessionRecorder
@@ -34,6 +36,7 @@ __all__ = [
     "DestinationError",
     "FetchError",
     "LiveSession",
+    "ForeignProductError",
     "ReadError",
     "RecordingReport",
     "Reference",
@@ -48,6 +51,7 @@ __all__ = [
     "UnreachableError",
     "UsageError",
     "instrument_httpx",
+    "WebhookError",
     "record",
     "replay",
     "uninstrument_httpx",
