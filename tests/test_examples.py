@@ -56,6 +56,8 @@ def test_every_example_is_listed_and_run() -> None:
     for example in EXAMPLES.glob("*.py"):
         assert f"]({example.name})" in listed
         assert example.name in Path(__file__).read_text(encoding="utf-8")
+    for folder in (path for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "__pycache__"):
+        assert f"]({folder.name}/)" in listed
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,8 @@ def replay_notifications(notifications: Iterable[Notification], **options: Any) 
 
     Agora tells the words of a call in one notification and the times in another; Hubster tells each message by itself.
     One that came twice is told once, and equal notifications give equal ids, so that the ledger sends nothing again.
-    It waits for the destination: in a coroutine, call it through `asyncio.to_thread`.
+    (Agora's `notifyMs` is another each time, and the root tells it: leave out one whose `notice_id` you have met, or it
+    makes a next revision.) It waits for the destination: in a coroutine, call it through `asyncio.to_thread`.
 
     Args:
         notifications: in the order in which they came.

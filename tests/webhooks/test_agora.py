@@ -217,14 +217,23 @@ def test_it_is_the_same_trace_as_that_of_the_stored_file(here: Path) -> None:
     assert (here / "received").read_bytes() == (here / "stored").read_bytes()
 
 
-def test_one_that_is_sent_again_gives_the_same_ids_and_the_ledger_sends_nothing() -> None:
+def test_the_same_notification_gives_the_same_ids_and_the_ledger_sends_nothing() -> None:
     with http_collector() as collector:
         first = received(notified(103)).replay(endpoint=collector.url)
-        again = received(notified(103, stop_ts=int(NOW), contents=ENTRIES)).replay(endpoint=collector.url)
+        again = received(notified(103)).replay(endpoint=collector.url)
 
     assert first.sessions[0].acknowledged == len(collector.spans) == 3
     assert first.sessions[0].trace_id == again.sessions[0].trace_id
     assert (again.sessions[0].made, again.sessions[0].unchanged) == (0, True)
+
+
+def test_one_that_is_sent_again_is_told_once_beside_the_first_one(here: Path) -> None:
+    first, again = received(notified(103)), received(notified(103, at=NOW + 20, contents=ENTRIES, stop_ts=int(NOW)))
+
+    report = replay_notifications([first, again], to=["file:out.jsonl"])
+
+    assert (report.sessions[0].events, report.sessions[0].duplicates) == (2, 1)
+    assert len(spans(here / "out.jsonl")) == 3
 
 
 def test_notifications_of_two_calls_are_not_one_trace() -> None:
