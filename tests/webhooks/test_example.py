@@ -68,7 +68,6 @@ def command(port: int) -> list[str]:
 def running(here: Path, collector: Collector, *, settle: float = 0.3) -> Iterator[App]:
     port, log = free_port(), here / "log"
     environ = {
-        **{name: os.environ[name] for name in os.environ if name.startswith("COVERAGE_")},
         **SET,
         "PATH": "",
         "XDG_STATE_HOME": str(here / "state"),
