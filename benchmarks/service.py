@@ -67,8 +67,8 @@ def served(*what: str, **environ: str) -> Iterator[int]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
+    if process.stdin is None or process.stdout is None:
+        raise BenchmarkError("a process has no standard streams")
     try:
         yield int(process.stdout.readline())
     finally:

@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,14 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "fastapi_service"
 
 def agent() -> FastAPI:
     """Give the agent of the example; it forgets what it said, since nobody replays it."""
-    import agent as example  # type: ignore[import-not-found]  # noqa: PLC0415 - the example's folder is in the path
+    import agent as example  # noqa: PLC0415 - the example's folder is in the path
 
-    class Forgetful(dict[Any, Any]):
-        def __missing__(self, _: object) -> list[Any]:
+    class Forgetful(defaultdict[tuple[str, str], list[dict[str, Any]]]):
+        def __missing__(self, _: tuple[str, str]) -> list[dict[str, Any]]:
             return []
 
     example.stored = Forgetful()
-    app: FastAPI = example.app
-    return app
+    return example.app
 
 
 def service(*, hook: bool) -> FastAPI:
@@ -45,7 +44,7 @@ def service(*, hook: bool) -> FastAPI:
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor  # noqa: PLC0415
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor  # noqa: PLC0415
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider  # noqa: PLC0415
-    from service import app  # type: ignore[import-not-found]  # noqa: PLC0415
+    from service import app  # noqa: PLC0415
 
     from otel_agent_events import TurnRecorder, instrument_httpx  # noqa: PLC0415
 
@@ -80,8 +79,7 @@ def service(*, hook: bool) -> FastAPI:
             "bytes": _resident(),
         }
 
-    traced: FastAPI = app
-    return traced
+    return app
 
 
 def _resident() -> int:
@@ -93,7 +91,7 @@ def _resident() -> int:
 async def _serve(app: FastAPI) -> None:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", backlog=2048))
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.02)
     print(server.servers[0].sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
