@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -15,11 +16,13 @@ import httpx
 
 from otel_agent_events.errors import ReadError, SessionError, UsageError
 from otel_agent_events.fetchers import FETCHERS, Finder, form_of
-from otel_agent_events.fetchers.client import TIMEOUT, Client, Limits
+from otel_agent_events.fetchers.client import TIMEOUT, Client, Limits, Waiting
+from otel_agent_events.fetchers.connections import Connections
 from otel_agent_events.fetchers.lines import LARGE, LargeFile
 from otel_agent_events.fetchers.neutral import is_neutral, load_neutral
 from otel_agent_events.fetchers.saved import load
 from otel_agent_events.reference import Reference
+from otel_agent_events.stopping import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.fetchers import Answer, Fetcher, Readable
     from otel_agent_events.settings import Settings
+    from otel_agent_events.stopping import Stop
 
 STANDARD_INPUT = "-"
 
@@ -55,6 +59,14 @@ class Source:
     flaws: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     saved: bool = False
+
+    def asked_for(self, stop: Stop | None) -> Iterable[Answer]:
+        """Give the answers, and none any more when it is asked to stop.
+
+        Raises:
+            Stopped: it was asked to.
+        """
+        return self.answers if stop is None else stop.reading(self.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,7 @@ class Sources:
         client: does the transport; one of our own is made without it.
         timeout: seconds to wait for one answer.
         rate: the most requests a second to one platform; None for no limit.
+        stop: ends the waits between requests, with `Stopped`.
 
     Raises:
         UsageError: the timeout or the rate is none.
@@ -111,6 +124,7 @@ class Sources:
         client: httpx.Client | None = None,
         timeout: float | None = None,
         rate: float | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self._settings = settings
         self._stack = stack
@@ -124,6 +138,33 @@ class Sources:
             raise UsageError(f"the rate is {rate:g}; it is a number of requests a second, and at least {_LEAST_RATE}")
         self._rate = rate
         self._clients: dict[str, Client] = {}
+        self._connections = None if client is not None else Connections()
+        self._waiting = Waiting() if stop is None else Waiting(sleep=stop.sleep)
+
+    def hang_up(self) -> None:
+        """Ask for nothing more, and end the wait for what was asked for. From any thread.
+
+        The connections of the caller's client stay as they are: others may use them. There the answer that is under way
+        is waited for, no longer than the timeout.
+        """
+        if self._connections is not None:
+            self._connections.hang_up()
+
+    @contextmanager
+    def stopped_by(self, stop: Stop | None, name: str) -> Iterator[None]:
+        """Let the reading of one session in this block be stopped from another thread.
+
+        Raises:
+            SessionError: it was.
+        """
+        if stop is None:
+            yield
+            return
+        try:
+            with stop.hurrying(self.hang_up, read_no_further=self.hang_up):
+                yield
+        except Stopped:
+            raise SessionError(f"{name}: stopped while it was read") from None
 
     def resolve(self, references: Iterable[str | bytes | Path | Reference]) -> list[Wanted]:
         """Check all references before anything is fetched; one that is named twice is wanted once.
@@ -201,7 +242,12 @@ class Sources:
             if self._http is None:
                 self._http = self._stack.enter_context(_transport())
             self._clients[fetcher.name] = Client(
-                self._http, connection, timeout=self._timeout or TIMEOUT, limits=Limits(rate=self._rate)
+                self._http,
+                connection,
+                timeout=self._timeout or TIMEOUT,
+                limits=Limits(rate=self._rate),
+                waiting=self._waiting,
+                connections=self._connections,
             )
         return self._clients[fetcher.name]
 
