@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from otel_agent_events.aio import aconvert, afetch, arecord, areplay
     from otel_agent_events.converting import Trace, convert
     from otel_agent_events.errors import (
         AgentEventsError,
@@ -62,6 +63,10 @@ __all__ = [
     "UnreachableError",
     "UsageError",
     "WebhookError",
+    "aconvert",
+    "afetch",
+    "arecord",
+    "areplay",
     "convert",
     "fetch",
     "instrument_httpx",
@@ -85,6 +90,10 @@ _HOMES = {
     "Trace": "converting",
     "Turn": "live.turns",
     "TurnRecorder": "live.turns",
+    "aconvert": "aio",
+    "afetch": "aio",
+    "arecord": "aio",
+    "areplay": "aio",
     "convert": "converting",
     "fetch": "fetching",
     "instrument_httpx": "live.httpx_clients",
