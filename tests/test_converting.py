@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -97,15 +98,12 @@ class Kept(ConsoleDestination):
     """A destination that keeps the spans."""
 
     def __init__(self) -> None:
-        super().__init__(open("/dev/null", "w"))  # noqa: SIM115, PTH123 - closed with the test
+        super().__init__(io.StringIO())
         self.spans: list[Span] = []
 
     def submit(self, encoded: Encoded) -> None:
         self.spans += encoded.spans
         super().submit(encoded)
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 def test_its_spans_are_those_that_a_destination_gets() -> None:

@@ -78,7 +78,7 @@ def test_nothing_but_settings_reads_the_environment(module: Path) -> None:
             assert not {alias.name for alias in node.names} & {"environ", "getenv"}
 
 
-CORE = ("assemble", "attributes", "content", "conversion", "events", "ids", "keys", "own", "spans", "times")
+CORE = ("assemble", "attributes", "content", "conversion", "events", "fetched", "ids", "keys", "own", "spans", "times")
 PURE = [*(PACKAGE / f"{name}.py" for name in CORE), *PACKAGE.glob("scrub/*.py"), *PACKAGE.glob("conventions/*.py")]
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import socket
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import ref
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +18,12 @@ class Connections:
 
     An answer that is waited for in one thread cannot be called off by another one, but the connection can be ended that
     it would come over: whoever waits is told that the platform has hung up.
+
+    There is no lock: a signal's handler, which ends what the main thread does, may come while it is held.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: WeakSet[socket.socket] = WeakSet()
+        self._open: set[ref[socket.socket]] = set()
         self._over = False
 
     def note(self, name: str, info: Mapping[str, Any]) -> None:
@@ -32,16 +32,16 @@ class Connections:
             return
         opened = info["return_value"].get_extra_info("socket")
         if isinstance(opened, socket.socket):
-            with self._lock:
-                self._open.add(opened)
-                if self._over:
-                    _end(opened)
+            self._open.add(ref(opened, self._open.discard))
+            if self._over:  # it is asked only now, so that either this ends it or `hang_up` does
+                _end(opened)
 
     def hang_up(self) -> None:
         """End those that are open, and from now on each that is opened."""
-        with self._lock:
-            self._over = True
-            for opened in self._open:
+        self._over = True
+        for each in list(self._open):
+            opened = each()
+            if opened is not None:
                 _end(opened)
 
 
