@@ -1,4 +1,4 @@
-"""What a record costs the caller's thread, beside what the SDK takes to start and end one span with the same attributes.
+"""What a record costs the caller's thread, beside what the SDK takes to start and end a span with the same attributes.
 
 python -m benchmarks.recording          # a minute
 python -m benchmarks.recording --quick

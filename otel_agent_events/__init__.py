@@ -24,12 +24,12 @@ if TYPE_CHECKING:
         UsageError,
         WebhookError,
     )
-    from otel_agent_events.live.httpx_clients import instrument_httpx, uninstrument_httpx
-    from otel_agent_events.live.sessions import LiveSession, SessionRecorder
-    from otel_agent_events.live.turns import Turn, TurnRecorder
     from otel_agent_events.events import Session
     from otel_agent_events.fetched import Fetched
     from otel_agent_events.fetching import fetch
+    from otel_agent_events.live.httpx_clients import instrument_httpx, uninstrument_httpx
+    from otel_agent_events.live.sessions import LiveSession, SessionRecorder
+    from otel_agent_events.live.turns import Turn, TurnRecorder
     from otel_agent_events.pipeline import replay
     from otel_agent_events.recording import RecordingReport, record
     from otel_agent_events.reference import Reference
