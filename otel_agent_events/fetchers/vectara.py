@@ -11,11 +11,9 @@ from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from msgspec import Raw
 from msgspec.structs import replace as renamed
 
 from otel_agent_events import times
-from otel_agent_events.attributes import json_bytes
 from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.events import Caution, ContextUsage, Event, Note, Session
 from otel_agent_events.fetchers import Answer, Connection, Found, Request
@@ -24,13 +22,15 @@ from otel_agent_events.fetchers.client import checked_base_url
 from otel_agent_events.fetchers.fields import Fields
 from otel_agent_events.fetchers.saved import values_one_by_one
 from otel_agent_events.fetchers.vectara_events import event_of
-from otel_agent_events.fetchers.vectara_pages import UsualPage, json_of, read_usual, usual_digest
+from otel_agent_events.fetchers.vectara_pages import UsualPage, json_of, read_stored, read_usual, usual_digest
 from otel_agent_events.fetchers.vectara_stream import STREAMED, USAGE, Joined, Moments, Stream
 from otel_agent_events.keys import Keys, shallow
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from msgspec import Raw
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Asking, Finding, Item
@@ -414,8 +414,8 @@ class VectaraReader:
         if self._streamed and self._was_streamed(record):
             return None
         try:
-            usual = read_usual(Raw(json_bytes(record)), self._session.id, self._subagents)
-        except (ValueError, RecursionError):
+            usual = read_stored(record, self._session.id, self._subagents)
+        except Exception:  # noqa: BLE001 - what is no JSON is found out by each writer in its own way
             usual = None
         if usual is None:
             return self._read(record, arrived)

@@ -148,7 +148,7 @@ class Reading:
         at = arrived if self._stamp else None
         if label is not None:
             return self._reader.feed(Answer(label=label, body=record, source="an answer"))
-        if isinstance(record, Struct):
+        if type(record) is not dict and isinstance(record, Struct):  # to ask for an instance takes long
             event = cast("Event", record)
             return (event if at is None else stamped(event, at, finished=type(event) in _TAKE_TIME),)
         if self._keys is None:

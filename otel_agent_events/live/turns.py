@@ -195,7 +195,7 @@ class _Making:
                     resource=Resource({}),
                     linked=self._replayed,
                 )
-                labels = self._known[known] = Labels(builder, has_contents=self.policy.content != "none")
+                labels = self._known[known] = Labels(builder, self.policy)
                 if len(self._known) > _MOST_SESSIONS:
                     self._known.popitem(last=False)
             else:
@@ -388,7 +388,7 @@ class Turn:
                     if self._assembler is not None:
                         self._assembler.learn(session)
             elif not isinstance(item, Caution):
-                events.append(making.policy.event(item))
+                events.append(item)
         if events:
             assembler = self._assembler
             if assembler is None:
