@@ -62,12 +62,13 @@ class Labels:
 
     Args:
         builder: makes spans of them in general.
-        has_contents: whether contents leave, so that there are no templates.
+        by_templates: whether labels differ in ids only: no contents leave, and the conventions are known to look at
+            nothing else.
     """
 
-    def __init__(self, builder: SpanBuilder, *, has_contents: bool) -> None:
+    def __init__(self, builder: SpanBuilder, *, by_templates: bool) -> None:
         self.builder = builder
-        self._templates: dict[Hashable, _Template] | None = None if has_contents else {}
+        self._templates: dict[Hashable, _Template] | None = {} if by_templates else None
 
     def of(self, node: Node) -> Label:
         """Label a node whose event has been through the content policy."""
