@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
