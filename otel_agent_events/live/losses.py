@@ -85,21 +85,21 @@ def _log(line: str) -> None:
         LOGGER.warning("%s", line)
 
 
-_AFTER_FORK: dict[WeakMethod[Callable[[], None]], None] = {}
+_AFTER_FORK: list[WeakMethod[Callable[[], None]]] = []
 """What is called in a child, in this order. One hook serves all recorders: a hook cannot be taken back."""
 
 
 def after_fork(method: Callable[[], None]) -> None:
     """Call a method of an object in every child that is forked, as long as the object lives."""
-    _AFTER_FORK[WeakMethod(method, _forget)] = None
-
-
-def _forget(method: WeakMethod[Callable[[], None]]) -> None:
-    _AFTER_FORK.pop(method, None)
+    _AFTER_FORK.append(WeakMethod(method))
+    # Those that are dead leave here: a weak reference that calls back would do so when the interpreter ends as well.
+    for dead in [kept for kept in _AFTER_FORK if kept() is None]:
+        with suppress(ValueError):  # another thread was quicker
+            _AFTER_FORK.remove(dead)
 
 
 def _in_child() -> None:
-    for kept in list(_AFTER_FORK):
+    for kept in _AFTER_FORK:
         method = kept()
         if method is not None:
             method()
