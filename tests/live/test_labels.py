@@ -88,7 +88,7 @@ def test_events_that_differ_in_their_ids_only_share_a_template() -> None:
 
 @pytest.mark.parametrize("odd", ["x" * 300, "\ud800", "ß"], ids=["long", "surrogate", "not ascii"])
 def test_an_id_that_is_not_plain_is_written_as_the_builder_writes_it(odd: str) -> None:
-    events = [
+    events: list[Event] = [
         UserMessage(key="u", id=odd, start=1, end=1),
         ToolCall(key="c", id=odd, call_id=odd, tool="t", start=2, end=2),
         ToolResult(key="r", id=odd, call_id=odd, tool="t", start=3, end=3),
