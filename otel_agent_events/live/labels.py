@@ -66,12 +66,14 @@ class Labels:
     Args:
         builder: makes spans of them in general.
         policy: what of the contents may leave.
+        by_templates: whether labels differ in ids only: no contents leave, and the conventions are known to look at
+            nothing else.
     """
 
-    def __init__(self, builder: SpanBuilder, policy: Policy) -> None:
+    def __init__(self, builder: SpanBuilder, policy: Policy, *, by_templates: bool) -> None:
         self.builder = builder
         self._policy = policy
-        self._templates: dict[Hashable, _Template] | None = {} if policy.content == "none" else None
+        self._templates: dict[Hashable, _Template] | None = {} if by_templates else None
 
     def of(self, node: Node) -> Label:
         """Label a node whose events have not been through the content policy."""
