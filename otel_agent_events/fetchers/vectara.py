@@ -44,6 +44,9 @@ PAGE = "100"
 MOST_AGENTS = 500
 """Agents in which a session is looked for when its agent is not named: each costs a request."""
 
+_STORED = frozenset({"thinking", "tool_input", "tool_output", "agent_output"})
+"""The types of which most records are, and which end nothing of a stream."""
+
 _REFUSED_PARAMETER = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
@@ -235,6 +238,11 @@ class VectaraReader:
     def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> list[Item] | None:
         """Read one event as it is stored, or what is in streams only."""
         type_ = record.get("type") if isinstance(record, dict) else None
+        if self._told and type(type_) is str and type_ in _STORED and arrived is not None:
+            # Most often, and while a request waits.
+            self._stream.note(arrived)
+            event = self._read_stored(record, arrived)
+            return [] if event is None else [event]
         if not isinstance(type_, str):
             if not anyhow:
                 return None

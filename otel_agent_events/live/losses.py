@@ -98,7 +98,21 @@ def after_fork(method: Callable[[], None]) -> None:
             _AFTER_FORK.remove(dead)
 
 
+class _Process:
+    """Which process this is: to ask the system for each record would take as long as to count one.
+
+    Attributes:
+        number: the id that the system knows it by.
+    """
+
+    number = os.getpid()
+
+
+PROCESS = _Process()
+
+
 def _in_child() -> None:
+    PROCESS.number = os.getpid()
     for kept in _AFTER_FORK:
         method = kept()
         if method is not None:

@@ -158,6 +158,8 @@ class Reading:
 
     Attributes:
         readable: what the records are read with.
+        at_once: reads a dict that is a record of the platform, when each of them is read at once and gets the time of
+            its arrival; it gives None for any other one, for `take`.
         takes_dicts: whether a dict is read as it is, whatever is in it, and of what is in it only scalars are kept
             when no contents leave; else it is to be made JSON first.
     """
@@ -167,6 +169,8 @@ class Reading:
         self.readable = readable_of(reference.platform)
         self._reader = self.readable.reader(reference)
         self._take = getattr(self._reader, "take", None)
+        at_once = stamp and getattr(self._reader, "at_once", False)
+        self.at_once = None if not at_once or isinstance(self._reader, NeutralReader) else self._take
         self.takes_dicts = bool(getattr(self._reader, "takes_dicts", False))
         self._stamp = stamp
         self._one_by_one = in_order and not getattr(self._reader, "at_once", False)

@@ -7,7 +7,6 @@ under the request that caused it; the session's trace, which a replay makes, is 
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -26,9 +25,9 @@ from otel_agent_events.content import Policy
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.conventions.gen_ai import GenAI
 from otel_agent_events.errors import AgentEventsError
-from otel_agent_events.events import Caution, Session
+from otel_agent_events.events import KINDS, Caution, Session
 from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labels
-from otel_agent_events.live.losses import Losses, after_fork
+from otel_agent_events.live.losses import PROCESS, Losses, after_fork
 from otel_agent_events.live.records import Reading, facts_of, is_time, taken
 from otel_agent_events.messages import one_line
 from otel_agent_events.otlp import SCHEMA_URL
@@ -39,7 +38,7 @@ from otel_agent_events.settings import Settings
 from otel_agent_events.spans import SCOPE_NAME, SCOPE_VERSION, Identity, Resource, SpanBuilder, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextvars import Token
     from types import TracebackType
 
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from otel_agent_events.assemble import Node
     from otel_agent_events.attributes import Attribute, Final
     from otel_agent_events.content import Content
-    from otel_agent_events.events import Event
+    from otel_agent_events.events import JSON, Event
     from otel_agent_events.fetchers import Item
     from otel_agent_events.live.records import Record
     from otel_agent_events.spans import Link
@@ -296,6 +295,7 @@ class Turn:
         self._context: Context | None = None
         self._entered: list[_Entered] = []
         self._reading: Reading | None = None
+        self._read_at_once: Callable[[JSON, int], Iterable[Item] | None] | None = None
         self._assembler: Assembler | None = None
         self._labels: Labels | None = None
         self._session: Session | None = None
@@ -328,7 +328,7 @@ class Turn:
         with self._counting("turns"):
             if not self._begun and self._making is not None and self._reference is not None:
                 self._begun = True
-                self._process = os.getpid()
+                self._process = PROCESS.number
                 self._open(self._making, self._reference)
 
     @contextmanager
@@ -354,7 +354,7 @@ class Turn:
             complete: False when the rest of the turn never came.
         """
         making = self._making
-        if making is None or not self._begun or self._process != os.getpid():
+        if making is None or not self._begun or self._process != PROCESS.number:
             return
         if isinstance(error, GeneratorExit):  # whoever consumes it wants no more
             error, complete = None, False
@@ -398,7 +398,7 @@ class Turn:
                 self._losses.count(1, "records of a turn that is not open")
             return
         making = self._making
-        if making is None or self._process != os.getpid():  # asked before the lock, which nobody gives back here
+        if making is None or self._process != PROCESS.number:  # asked before the lock, which nobody gives back here
             self._losses.count(1, "records of a turn that another process has opened")
             return
         try:
@@ -409,7 +409,12 @@ class Turn:
                 if self._reading is None:
                     self._losses.count(1, "records of a turn that is not open")
                     return
-                nodes = self._take(making, self._reading.take(told, arrived))
+                items = None
+                if as_is and self._read_at_once is not None and "kind" not in record:  # as a neutral event has one
+                    items = self._read_at_once(told, arrived)
+                if items is None:
+                    items = self._reading.take(told, arrived)
+                nodes = self._take(making, items)
         except Exception as error:  # noqa: BLE001 - nothing of ours may hurt the host
             self._lose("records", error)
             return
@@ -445,6 +450,7 @@ class Turn:
             self._session, self._labels = session, known.labels
             self._reading = Reading(reference, in_order=True)
             self._takes_dicts = self._reading.takes_dicts and making.policy.content == "none"
+            self._read_at_once = self._reading.at_once
             self.recording = True
             _remember(self)
 
@@ -457,7 +463,9 @@ class Turn:
         try:
             for item in items:
                 try:
-                    if isinstance(item, Session):
+                    if type(item) in KINDS and self._assembler is not None:  # most often
+                        nodes += self._assembler.feed(item)  # type: ignore[arg-type]
+                    elif isinstance(item, Session):
                         self._learn(making, item)
                     elif not isinstance(item, Caution):
                         nodes += self._assembled(item)
