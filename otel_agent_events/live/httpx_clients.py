@@ -4,7 +4,8 @@ What is wrapped is `send`, through which all requests of a client go, in the cla
 seen what a subclass sends whose own `send` calls that of its parent, and such a subclass gets what it asked for. Which
 clients are watched is known by client; all others go straight through.
 
-Neither library is imported here. One that is imported later is wrapped right after it was.
+Neither library is imported here: httpx2 may not be there, and httpx may be what it stands in for. One that is imported
+later is wrapped right after it was.
 """
 
 from __future__ import annotations
