@@ -854,7 +854,7 @@ def test_the_signatures_of_the_clients_are_still_told() -> None:
 
 
 @pytest.mark.parametrize("client", [3, httpx, httpx.Client, httpx.Request("GET", "http://a")])
-def test_what_is_no_client_is_refused(client: object) -> None:
+def test_what_is_no_client_is_refused(client: Any) -> None:
     with pytest.raises(UsageError, match="is no client of httpx or httpx2"):
         instrument_httpx(client)
 
