@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 
 from otel_agent_events.testing import LoopbackPlatform
 from tests.base import base
+from tests.live.platform import StreamingPlatform, events
 from tests.otlp.collectors import http_collector
 from tests.recordings import bundled
+from tests.webhooks.signed import AGORA_SECRET, notified, signed
 
 ROOT = Path(__file__).parent.parent
 
@@ -80,7 +83,8 @@ def test_every_module_but_the_terminal_s_can_be_imported_with_the_base_alone() -
         "True ['otel_agent_events.cli.waterfall without rich', "
         "'otel_agent_events.ledger.database without sqlalchemy', "
         "'otel_agent_events.ledger.opening without sqlalchemy', "
-        "'otel_agent_events.ledger.tables without sqlalchemy']"
+        "'otel_agent_events.ledger.tables without sqlalchemy', "
+        "'otel_agent_events.live.instrumentor without opentelemetry.instrumentation.instrumentor']"
     )
 
 
@@ -114,3 +118,87 @@ def test_the_public_names_do_their_work_with_the_base_alone(here: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["13 13", "True", "0", "13 0"]
     assert len(collector.ids) == 3 * 13
+
+
+LIVE = """
+import asyncio
+import httpx
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from otel_agent_events import SessionRecorder, TurnRecorder, instrument_httpx, uninstrument_httpx
+RECORDS = [
+    {"type": "input_message", "id": "1", "messages": [{"type": "text", "content": "Hello"}]},
+    {"type": "agent_output", "id": "2", "content": "Hello!"},
+]
+url, endpoint = ADDRESSES
+spans = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(spans))
+
+def made():
+    names = [span.name for span in spans.get_finished_spans()]
+    spans.clear()
+    return names
+
+recorder = TurnRecorder(tracer_provider=provider)
+with recorder.turn("vectara:support/s1") as turn:
+    for record in RECORDS:
+        turn.record(record)
+print("turn", made(), dict(recorder.lost))
+
+instrument_httpx(hosts=["*"], tracer_provider=provider)
+httpx.post(url, json={"messages": RECORDS[0]["messages"]})
+async def ask():
+    async with httpx.AsyncClient() as client:
+        await client.post(url, json={"messages": RECORDS[0]["messages"]})
+asyncio.run(ask())
+uninstrument_httpx()
+print("clients", made())
+
+for options in ({"exporter": spans}, {"endpoint": endpoint}):
+    recorder = SessionRecorder(**options)
+    with recorder.session("vectara:support/s1") as session:
+        for record in RECORDS:
+            session.record(record)
+    print(*options, recorder.shutdown(), recorder.acknowledged, dict(recorder.lost), made())
+"""
+
+
+def test_what_a_service_records_is_recorded_with_the_base_alone(tmp_path: Path) -> None:
+    records = [{"type": "agent_output", "id": "2", "content": "Hello!"}, {"type": "end"}]
+    with StreamingPlatform(events(*records), events(*records)) as platform, http_collector() as collector:
+        addresses = (platform.url("support", "s1"), collector.url.removesuffix("/v1/traces"))
+        done = in_the_base(LIVE.replace("ADDRESSES", repr(addresses)), XDG_STATE_HOME=str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    turn = ["user_message", "agent_output", "invoke_agent support"]
+    assert done.stdout.splitlines() == [
+        f"turn {turn} {{}}",
+        f"clients {[*turn, *turn]}",
+        f"exporter True 3 {{}} {turn}",
+        "endpoint True 3 {} []",
+    ]
+    assert [span.name for span in collector.spans] == turn
+
+
+RECEIVED = """
+from otel_agent_events import WebhookError
+from otel_agent_events.webhooks import AgoraWebhook, HubsterWebhook
+body, headers = SIGNED
+notification = AgoraWebhook(SECRET, app_id="APP").receive(body, headers)
+print(notification.reference, notification.replay(to=["file:out"], ledger="off").exit_code)
+try:
+    HubsterWebhook("key").receive(body, headers)
+except WebhookError as refusal:
+    print(refusal.status)
+"""
+
+
+def test_notifications_are_received_with_the_base_alone(tmp_path: Path) -> None:
+    body = notified(103, at=time.time())
+    program = RECEIVED.replace("SIGNED", repr((body, signed(body)))).replace("SECRET", repr(AGORA_SECRET))
+    done = in_the_base(f"import os; os.chdir({str(tmp_path)!r})\n{program}", XDG_STATE_HOME=str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["agora:APP/1NT_called 0", "401"]

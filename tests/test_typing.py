@@ -25,9 +25,12 @@ PROGRAMS = Path(__file__).parent / "typing"
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 WRONG = """\
+import httpx
 import otel_agent_events
 from otel_agent_events import aconvert, afetch, areplay, arecord, convert, fetch, record, replay
+from otel_agent_events import LiveSession, SessionRecorder, Turn, TurnRecorder, instrument_httpx, uninstrument_httpx
 from otel_agent_events import odd  # wrong
+from otel_agent_events.webhooks import AgoraWebhook, Notification, replay_notifications
 
 otel_agent_events.fetsch("x:a")  # wrong
 replay([1])  # wrong
@@ -39,6 +42,27 @@ fetch("x:a").events[0].odd  # wrong
 convert(["x:a"], session="x:a")  # wrong
 convert(fetch("x:a"), to=["otlp"])  # wrong
 record("x:a")  # wrong
+TurnRecorder(exporter=None)  # wrong
+TurnRecorder(content="everything")  # wrong
+TurnRecorder().turn(1)  # wrong
+TurnRecorder().lost["x"] = 1  # wrong
+SessionRecorder(spill=1)  # wrong
+SessionRecorder().session("x:a", turn=1)  # wrong
+instrument_httpx(httpx)  # wrong
+instrument_httpx(3)  # wrong
+instrument_httpx(host="a")  # wrong
+uninstrument_httpx("a")  # wrong
+AgoraWebhook("secret")  # wrong
+
+
+def notified(notification: Notification, turn: Turn, session: LiveSession) -> None:
+    notification.replay(contents="none")  # wrong
+    notification.replay(session="x:a")  # wrong
+    replay_notifications(notification)  # wrong
+    turn.record({}, label="history")  # wrong
+    turn.end("failed")  # wrong
+    session.record({}, at="now")  # wrong
+    session.trace_id.upper()  # wrong
 
 
 async def main() -> None:

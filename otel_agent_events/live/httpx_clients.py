@@ -4,7 +4,8 @@ What is wrapped is `send`, through which all requests of a client go, in the cla
 seen what a subclass sends whose own `send` calls that of its parent, and such a subclass gets what it asked for. Which
 clients are watched is known by client; all others go straight through.
 
-Neither library is imported here. One that is imported later is wrapped right after it was.
+Neither library is imported here: httpx2 may not be there, and httpx may be what it stands in for. One that is imported
+later is wrapped right after it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from _thread import start_new_thread
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib.abc import MetaPathFinder
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from opentelemetry import context
@@ -45,8 +46,23 @@ _EVENTS = re.compile(r"(?:/[^?]*)?/v2/agents/([^/?]+)/sessions/([^/?]+)/events/?
 _SUPPRESSED = "suppress_instrumentation"  # what OpenTelemetry's suppress_instrumentation() sets
 
 
+class HTTPXClient(Protocol):
+    """What a type checker can know of the `Client` and `AsyncClient` of both libraries, while httpx2 may be missing."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        ...
+
+    def build_request(self, *args: Any, **options: Any) -> Any:
+        """Make a request."""
+
+    def send(self, *args: Any, **options: Any) -> Any:
+        """Send one."""
+
+
 def instrument_httpx(
-    client: object | None = None,
+    client: HTTPXClient | None = None,
     *,
     recorder: TurnRecorder | None = None,
     hosts: Collection[str] | None = None,
@@ -89,7 +105,7 @@ def instrument_httpx(
             _clients.add(client, watcher)
 
 
-def uninstrument_httpx(client: object | None = None) -> None:
+def uninstrument_httpx(client: HTTPXClient | None = None) -> None:
     """Record no more of one client, or of any; both libraries are then as they were.
 
     A turn that is under way is recorded to its end. What is not instrumented stays as it is.

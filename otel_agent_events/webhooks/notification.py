@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from otel_agent_events.errors import UsageError, WebhookError
 from otel_agent_events.pipeline import replay
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.events import JSON
     from otel_agent_events.report import Report
+    from otel_agent_events.webhooks.options import ReplayOptions
 
 _DIGITS = 32
 
@@ -48,12 +49,12 @@ class Notification:
     payload: Mapping[str, JSON] = field(repr=False, compare=False)
     body: bytes = field(repr=False)
 
-    def replay(self, **options: Any) -> Report:
+    def replay(self, **options: Unpack[ReplayOptions]) -> Report:
         """Replay what this notification itself holds: see `replay_notifications`."""
         return replay_notifications([self], **options)
 
 
-def replay_notifications(notifications: Iterable[Notification], **options: Any) -> Report:
+def replay_notifications(notifications: Iterable[Notification], **options: Unpack[ReplayOptions]) -> Report:
     """Replay what several notifications of one session hold, as one trace. Nothing is fetched.
 
     Agora tells the words of a call in one notification and the times in another; Hubster tells each message by itself.

@@ -132,10 +132,10 @@ def test_a_call_that_goes_on_is_kept_and_not_yet_replayed(here: Path) -> None:
     with http_collector() as collector, running(here, collector, settle=0.01) as app:
         assert app.agora(notified(101, at=time.time(), channel="room5")) == 200
         assert app.hubster(posted(said(at=time.time()))) == 200
-        until(lambda: collector.spans)
+        until(lambda: inbox(here) == ["agora%3AAPP%2F1NT_called.jsonl", "hubster%3Ac-1.jsonl"])
 
+    assert [span.name for span in collector.spans] == ["user_message", "invoke_agent"]
     assert "agora" not in texts(collector)
-    assert inbox(here) == ["agora%3AAPP%2F1NT_called.jsonl", "hubster%3Ac-1.jsonl"]
 
 
 def test_what_is_not_to_be_trusted_is_refused_and_leaves_nothing(here: Path) -> None:

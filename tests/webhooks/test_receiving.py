@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_agent_events import UsageError, WebhookError
+from otel_agent_events import UsageError, WebhookError, replay
 from otel_agent_events.webhooks import AgoraWebhook, HubsterWebhook, Notification
+from otel_agent_events.webhooks.options import ReplayOptions
 from tests.webhooks.signed import AGORA_SECRET, HUBSTER_KEY, NOW, keyed, notified, posted, said, signed
 
 if TYPE_CHECKING:
@@ -323,3 +325,10 @@ def test_what_is_printed_of_a_notification_has_no_body(platform: Platform) -> No
     assert "Hello" not in told
     assert "A table for two" not in told
     assert platform.sign(body)[platform.signature] not in told
+
+
+def test_the_options_that_type_checkers_know_are_those_of_replay() -> None:
+    options = inspect.signature(replay).parameters.items()
+
+    told = {name: each.__forward_arg__ for name, each in ReplayOptions.__annotations__.items()}
+    assert told == {name: each.annotation for name, each in options if name not in {"references", "session"}}
