@@ -13,10 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import fastapi
 import pytest
+from fastapi.responses import StreamingResponse
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, context, trace
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -1257,3 +1261,42 @@ def test_a_turn_that_is_open_when_the_recorder_is_shut_down_is_recorded_to_its_e
         turn.record(thought())
 
     assert [span.name for span in service.spans] == ["thinking", "invoke_agent gardener"]
+
+
+# --- in a server --------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_no_words_of_the_sdk")
+@pytest.mark.parametrize("path", ["/plain", "/async"])
+def test_an_answer_that_fastapi_streams_is_a_turn_below_its_request(service: Service, path: str) -> None:
+    recorder = service.recorder()
+    app = fastapi.FastAPI()
+
+    def answer() -> Iterator[str]:
+        with recorder.turn(SESSION) as turn:
+            for record in stream("with_times"):
+                turn.record(record)
+                yield record.get("content", "")
+
+    @app.get("/plain")
+    def plain() -> StreamingResponse:
+        return StreamingResponse(answer())
+
+    @app.get("/async")
+    async def asynchronous() -> StreamingResponse:
+        return StreamingResponse(answered(recorder))
+
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=service.provider)
+    with TestClient(app) as client:
+        answers = [client.get(path).text for _ in range(3)]
+
+    assert set(answers) == {
+        "The user asks about temperature; I read the sensor.Yes, at 31.5 degrees. Open the vents, please."
+    }
+    requests = [span for span in service.spans if span.kind is trace.SpanKind.SERVER]
+    turns = [span for span in service.spans if span.name == "invoke_agent gardener"]
+    assert len(requests) == 3
+    assert {ids(turn.parent) for turn in turns} == {ids(request.context) for request in requests}
+    assert {said(request)[REFERENCE] for request in requests} == {SESSION}
+    assert {said(turn)[f"{OWN}turn.complete"] for turn in turns} == {True}
+    assert recorder.lost == {}
