@@ -244,6 +244,7 @@ def readable_of(platform: str) -> Readable:
     return FETCHERS.get(platform) if platform in FETCHERS.names() else Neutral()
 
 
+@lru_cache(maxsize=256)
 def facts_of(reference: Reference) -> Session:
     """Give what the reference alone tells of a session."""
     told = readable_of(reference.platform).reader(reference).close()

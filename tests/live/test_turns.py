@@ -727,6 +727,29 @@ def test_a_generator_each_step_of_which_runs_in_another_context_is_a_turn(servic
 
 
 @pytest.mark.usefixtures("_no_words_of_the_sdk")
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_generators_may_be_closed_in_any_order_and_the_host_has_its_span_again(
+    service: Service, order: tuple[int, ...]
+) -> None:
+    recorder = service.recorder()
+
+    def answer() -> Iterator[int]:
+        with recorder.turn(SESSION) as turn:
+            turn.record(thought())
+            yield 1
+
+    with service.tracer.start_as_current_span("host") as host:
+        begun = [answer() for _ in range(3)]
+        for each in begun:
+            next(each)
+        for number in order:
+            begun[number].close()  # type: ignore[attr-defined]
+        assert trace.get_current_span() is host
+
+    assert len(service.spans) == 7
+
+
+@pytest.mark.usefixtures("_no_words_of_the_sdk")
 def test_a_block_of_current_that_is_left_in_another_context_leaves_that_one_alone(service: Service) -> None:
     turn = service.recorder().turn(SESSION)
     turn.start()
@@ -1137,6 +1160,16 @@ def test_what_events_say_of_their_session_is_fixed_at_the_first_one_and_the_turn
 
     assert [said(service.named(name))["gen_ai.agent.name"] for name in ("one", "two")] == ["First", "First"]
     assert said(service.spans[-1])["gen_ai.agent.name"] == "Second"
+
+
+def test_what_is_known_of_sessions_is_bounded(service: Service) -> None:
+    recorder = service.recorder()
+
+    for number in range(300):
+        played(recorder, [], session=f"vectara:gardener/s{number}")
+
+    assert len(recorder._making._known) == 256
+    assert {said(span)["session.id"] for span in service.spans} == {f"s{number}" for number in range(300)}
 
 
 def test_what_the_caller_says_of_agent_and_user_counts(service: Service) -> None:
