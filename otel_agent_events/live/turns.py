@@ -518,9 +518,11 @@ class Turn:
     def _tell(self, making: _Making, root: SessionNode) -> None:
         """Say on the turn's span what was asked and answered, as a replay says it of a turn."""
         node = TurnNode(root.start, root.end, self._number or 0, root.first, root.last, None)
-        attributes = making.known(root.session).labels.of(node).attributes
+        known = making.known(root.session)
+        attributes = known.labels.of(node).attributes
         attributes.pop("otel_agent_events.timing", None)
         self.span.set_attributes(attributes)
+        self.span.update_name(known.name)  # the agent's name may have become known since
 
     def _sum_up(self, making: _Making, error_type: str | None, *, complete: bool) -> None:
         """Say on the turn's span how it ended."""

@@ -321,8 +321,8 @@ def test_without_contents_nothing_that_people_or_models_wrote_leaves_of_a_stream
     assert recorder.lost == {}
 
 
-NAMES_OF_THINGS = {"Support desk", "Policy expert", "a word that is new"}
-"""Two agents, and a type of Hubster's: what things are called is no content."""
+NAMES_OF_THINGS = {"Support desk", "Policy expert", "Shop line", "a word that is new"}
+"""Three agents, and a type of Hubster's: what things are called is no content."""
 
 
 @pytest.mark.parametrize("path", files(), ids=name_of)
@@ -923,6 +923,20 @@ def test_a_turn_that_cannot_be_opened_leaves_the_host_its_span_and_is_counted_wi
     assert [span.name for span in service.spans] == ["host"]
 
 
+def test_an_exporter_that_raises_is_the_business_of_its_provider(service: Service) -> None:
+    class Raising(InMemorySpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> Any:
+            raise ZeroDivisionError(len(spans))
+
+    service.provider.add_span_processor(SimpleSpanProcessor(Raising()))
+    recorder = service.recorder()
+
+    played(recorder, stream("with_times"))
+
+    assert recorder.lost == {}
+    assert len(service.spans) == 6
+
+
 def test_a_turn_that_cannot_be_ended_is_counted(service: Service) -> None:
     service.provider.add_span_processor(Broken("end", "invoke_agent gardener"))
     recorder = service.recorder()
@@ -1160,6 +1174,7 @@ def test_what_events_say_of_their_session_is_fixed_at_the_first_one_and_the_turn
 
     assert [said(service.named(name))["gen_ai.agent.name"] for name in ("one", "two")] == ["First", "First"]
     assert said(service.spans[-1])["gen_ai.agent.name"] == "Second"
+    assert service.spans[-1].name == "invoke_agent Second"
 
 
 def test_what_is_known_of_sessions_is_bounded(service: Service) -> None:
