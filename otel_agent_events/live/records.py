@@ -217,7 +217,9 @@ class Reading:
         items = None if take is None else take(record, at)
         if items is None:
             items = self._otherwise(reader, record, at)
-        told = [item for item in (*items, *reader.close()) if not isinstance(item, Caution)]
+        # What such a reader knows of the session without this record takes nothing away that others have told.
+        bare = facts_of(self._reference)
+        told = [item for item in (*items, *reader.close()) if not isinstance(item, Caution) and item != bare]
         identifier = next((item.id for item in told if not isinstance(item, (Session, Caution))), None)
         if identifier is not None and keys.claim(record, identifier) is None:
             return ()
@@ -248,6 +250,7 @@ def readable_of(platform: str) -> Readable:
     return FETCHERS.get(platform) if platform in FETCHERS.names() else Neutral()
 
 
+@lru_cache(maxsize=256)
 def facts_of(reference: Reference) -> Session:
     """Give what the reference alone tells of a session."""
     told = readable_of(reference.platform).reader(reference).close()

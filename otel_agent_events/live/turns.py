@@ -13,7 +13,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Self
 from weakref import WeakSet
 
 from opentelemetry import context as contexts
@@ -39,7 +39,6 @@ from otel_agent_events.spans import SCOPE_NAME, SCOPE_VERSION, Identity, Resourc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextvars import Token
     from types import TracebackType
 
     from opentelemetry.context import Context
@@ -293,7 +292,7 @@ class Turn:
         self._process = 0
         self._begun = self._ended = self._is_sampled_out = self._takes_dicts = False
         self._context: Context | None = None
-        self._entered: list[_Entered] = []
+        self._entered: list[_Entered | None] = []
         self._reading: Reading | None = None
         self._read_at_once: Callable[[JSON, int], Iterable[Item] | None] | None = None
         self._assembler: Assembler | None = None
@@ -310,8 +309,9 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._entered:
-            _leave(self._entered.pop())
+        entered = self._entered.pop() if self._entered else None
+        if entered is not None:
+            entered.leave()
         if not self._entered:
             self.end(error, complete=error is None)
 
@@ -338,12 +338,11 @@ class Turn:
         try:
             yield
         finally:
-            _leave(entered)
+            if entered is not None:
+                entered.leave()
 
-    def _enter(self) -> _Entered:
-        if self._context is None or self._ended:
-            return None
-        return contexts.attach(trace.set_span_in_context(self.span)), _HERE.set(self)
+    def _enter(self) -> _Entered | None:
+        return None if self._context is None or self._ended else _Entered(self.span)
 
     def end(self, error: BaseException | None = None, *, error_type: str | None = None, complete: bool = True) -> None:
         """End the turn; what is told only at the end is recorded. A second call does nothing.
@@ -527,9 +526,11 @@ class Turn:
     def _tell(self, making: _Making, root: SessionNode) -> None:
         """Say on the turn's span what was asked and answered, as a replay says it of a turn."""
         node = TurnNode(root.start, root.end, self._number or 0, root.first, root.last, None)
-        attributes = making.known(root.session).labels.of(node).attributes
+        known = making.known(root.session)
+        attributes = known.labels.of(node).attributes
         attributes.pop("otel_agent_events.timing", None)
         self.span.set_attributes(attributes)
+        self.span.update_name(known.name)  # the agent's name may have become known since
 
     def _sum_up(self, making: _Making, error_type: str | None, *, complete: bool) -> None:
         """Say on the turn's span how it ended."""
@@ -541,25 +542,39 @@ class Turn:
             self.span.set_status(trace.Status(trace.StatusCode.ERROR))
 
 
-_Entered: TypeAlias = "tuple[Token[Context], Token[object]] | None"
+class _Entered:
+    """A block in which a span is the current one.
 
-_HERE: ContextVar[object] = ContextVar("otel_agent_events.turn")
-"""Tells whether a block is left where it was entered: a token of it is of no use anywhere else."""
-
-
-def _leave(entered: _Entered) -> None:
-    """Let the span be current that was so before.
-
-    A generator may be closed in another task or thread than it was begun in: there is nothing of ours to undo there.
+    A generator is left when it is closed: maybe in another task or thread than it was begun in, and maybe after another
+    one that was begun within it.
     """
-    if entered is None:
-        return
-    token, here = entered
-    try:
-        _HERE.reset(here)
-    except ValueError:
-        return
-    contexts.detach(token)
+
+    __slots__ = ("_below", "_here", "_is_left", "_outer", "_token")
+
+    def __init__(self, span: trace.Span) -> None:
+        self._outer = contexts.get_current()
+        self._below = _HERE.get()
+        self._is_left = False
+        self._here = _HERE.set(self)
+        self._token = contexts.attach(trace.set_span_in_context(span))
+
+    def leave(self) -> None:
+        """Let the span be current that was so before."""
+        self._is_left = True
+        try:
+            _HERE.reset(self._here)
+        except ValueError:  # it is another context, in which there is nothing of ours to undo
+            return
+        contexts.detach(self._token)
+        below = self._below
+        while below is not None and below._is_left:  # noqa: SLF001 - one of our own
+            contexts.attach(below._outer)  # noqa: SLF001
+            below = below._below  # noqa: SLF001
+            _HERE.set(below)
+
+
+_HERE: ContextVar[_Entered | None] = ContextVar("otel_agent_events.turn", default=None)
+"""The block that was entered last here. A token of it tells whether that was in this very context."""
 
 
 _OPEN: WeakSet[Turn] = WeakSet()

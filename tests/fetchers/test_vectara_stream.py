@@ -370,6 +370,20 @@ def test_whatever_is_in_the_fields_of_a_stream_it_is_read_and_no_key_is_given_tw
     assert len(set(keys)) == len(keys)
 
 
+def test_a_stored_record_that_cannot_be_written_as_json_is_read_all_the_same() -> None:
+    (event,), _ = read([{"type": "thinking", "id": "aev_1", "content": "hm", "odd": float("nan"), "more": "\ud800"}])
+
+    assert (event.key, event.type) == ("aev_1", "thinking")
+
+
+def test_a_note_of_a_stream_that_comes_twice_under_its_id_is_told_once() -> None:
+    note = {"type": "compaction_started", "id": "aev_1"}
+
+    events, _ = read([note, note])
+
+    assert [event.key for event in events] == ["aev_1"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reader_does_not_change_the_records_that_it_is_given(name: str) -> None:
     records = stream(name)

@@ -397,6 +397,17 @@ def test_a_record_of_a_list_that_comes_twice_under_its_id_is_told_once() -> None
     assert reading.duplicates == 1
 
 
+def test_a_single_record_takes_nothing_away_of_what_another_one_told_of_the_session() -> None:
+    reading = Reading(Reference("hubster", ("c1",)), in_order=True)
+    conversation = {"conversationId": "c1", "openedDateTime": "2026-11-06T22:40:00", "properties": {}}
+    activity = {"type": "message", "eventId": 1_600_000_000_000, "message": {"type": "text", "text": "hi"}}
+
+    items = [item for record in (conversation, activity) for item in reading.take(record, 1000)]
+
+    sessions = [item for item in items if isinstance(item, Session)]
+    assert [session.created_at for session in sessions] == ["2026-11-06T22:40:00"]
+
+
 def test_what_the_reference_alone_tells() -> None:
     assert facts_of(VECTARA).agent_name == "gardener"
     assert facts_of(VECTARA).id == "s1"

@@ -13,10 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import fastapi
 import pytest
+from fastapi.responses import StreamingResponse
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, context, trace
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -317,8 +321,8 @@ def test_without_contents_nothing_that_people_or_models_wrote_leaves_of_a_stream
     assert recorder.lost == {}
 
 
-NAMES_OF_THINGS = {"Support desk", "Policy expert", "a word that is new"}
-"""Two agents, and a type of Hubster's: what things are called is no content."""
+NAMES_OF_THINGS = {"Support desk", "Policy expert", "Shop line", "a word that is new"}
+"""Three agents, and a type of Hubster's: what things are called is no content."""
 
 
 @pytest.mark.parametrize("path", files(), ids=name_of)
@@ -723,6 +727,29 @@ def test_a_generator_each_step_of_which_runs_in_another_context_is_a_turn(servic
 
 
 @pytest.mark.usefixtures("_no_words_of_the_sdk")
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_generators_may_be_closed_in_any_order_and_the_host_has_its_span_again(
+    service: Service, order: tuple[int, ...]
+) -> None:
+    recorder = service.recorder()
+
+    def answer() -> Iterator[int]:
+        with recorder.turn(SESSION) as turn:
+            turn.record(thought())
+            yield 1
+
+    with service.tracer.start_as_current_span("host") as host:
+        begun = [answer() for _ in range(3)]
+        for each in begun:
+            next(each)
+        for number in order:
+            begun[number].close()  # type: ignore[attr-defined]
+        assert trace.get_current_span() is host
+
+    assert len(service.spans) == 7
+
+
+@pytest.mark.usefixtures("_no_words_of_the_sdk")
 def test_a_block_of_current_that_is_left_in_another_context_leaves_that_one_alone(service: Service) -> None:
     turn = service.recorder().turn(SESSION)
     turn.start()
@@ -894,6 +921,20 @@ def test_a_turn_that_cannot_be_opened_leaves_the_host_its_span_and_is_counted_wi
 
     assert recorder.lost == {"turns: ZeroDivisionError": 1, "records of a turn that is not open": 2}
     assert [span.name for span in service.spans] == ["host"]
+
+
+def test_an_exporter_that_raises_is_the_business_of_its_provider(service: Service) -> None:
+    class Raising(InMemorySpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> Any:
+            raise ZeroDivisionError(len(spans))
+
+    service.provider.add_span_processor(SimpleSpanProcessor(Raising()))
+    recorder = service.recorder()
+
+    played(recorder, stream("with_times"))
+
+    assert recorder.lost == {}
+    assert len(service.spans) == 6
 
 
 def test_a_turn_that_cannot_be_ended_is_counted(service: Service) -> None:
@@ -1133,6 +1174,17 @@ def test_what_events_say_of_their_session_is_fixed_at_the_first_one_and_the_turn
 
     assert [said(service.named(name))["gen_ai.agent.name"] for name in ("one", "two")] == ["First", "First"]
     assert said(service.spans[-1])["gen_ai.agent.name"] == "Second"
+    assert service.spans[-1].name == "invoke_agent Second"
+
+
+def test_what_is_known_of_sessions_is_bounded(service: Service) -> None:
+    recorder = service.recorder()
+
+    for number in range(300):
+        played(recorder, [], session=f"vectara:gardener/s{number}")
+
+    assert len(recorder._making._known) == 256
+    assert {said(span)["session.id"] for span in service.spans} == {f"s{number}" for number in range(300)}
 
 
 def test_what_the_caller_says_of_agent_and_user_counts(service: Service) -> None:
@@ -1257,3 +1309,42 @@ def test_a_turn_that_is_open_when_the_recorder_is_shut_down_is_recorded_to_its_e
         turn.record(thought())
 
     assert [span.name for span in service.spans] == ["thinking", "invoke_agent gardener"]
+
+
+# --- in a server --------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_no_words_of_the_sdk")
+@pytest.mark.parametrize("path", ["/plain", "/async"])
+def test_an_answer_that_fastapi_streams_is_a_turn_below_its_request(service: Service, path: str) -> None:
+    recorder = service.recorder()
+    app = fastapi.FastAPI()
+
+    def answer() -> Iterator[str]:
+        with recorder.turn(SESSION) as turn:
+            for record in stream("with_times"):
+                turn.record(record)
+                yield record.get("content", "")
+
+    @app.get("/plain")
+    def plain() -> StreamingResponse:
+        return StreamingResponse(answer())
+
+    @app.get("/async")
+    async def asynchronous() -> StreamingResponse:
+        return StreamingResponse(answered(recorder))
+
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=service.provider)
+    with TestClient(app) as client:
+        answers = [client.get(path).text for _ in range(3)]
+
+    assert set(answers) == {
+        "The user asks about temperature; I read the sensor.Yes, at 31.5 degrees. Open the vents, please."
+    }
+    requests = [span for span in service.spans if span.kind is trace.SpanKind.SERVER]
+    turns = [span for span in service.spans if span.name == "invoke_agent gardener"]
+    assert len(requests) == 3
+    assert {ids(turn.parent) for turn in turns} == {ids(request.context) for request in requests}
+    assert {said(request)[REFERENCE] for request in requests} == {SESSION}
+    assert {said(turn)[f"{OWN}turn.complete"] for turn in turns} == {True}
+    assert recorder.lost == {}
