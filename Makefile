@@ -13,7 +13,7 @@ demo: $(VENV)/ready ## Fetch the bundled sessions from a loopback platform and s
 	@$(BIN)/otel-agent-events demo
 
 # What is compiled as well, once more as Python.
-PURE := tests/test_assemble.py tests/test_parts.py tests/test_shift.py tests/test_claims.py tests/fetchers/test_vectara.py
+PURE := tests/test_assemble.py tests/test_parts.py tests/test_shift.py tests/test_claims.py tests/fetchers/test_vectara.py tests/live/test_labels.py
 
 test: $(VENV)/ready ## All tests on all cores, with branch coverage; those of real back ends when they are installed
 	$(BIN)/coverage erase

@@ -13,7 +13,7 @@ from bisect import bisect
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, assert_never, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, assert_never, cast, get_args
 
 from msgspec.structs import replace
 
@@ -34,13 +34,14 @@ from otel_agent_events.events import (
     ToolResult,
     Uri,
     UserMessage,
+    kind_of,
     parsed,
     words,
 )
 from otel_agent_events.scrub import Scrubber
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from otel_agent_events.events import Written
 
@@ -182,16 +183,17 @@ def _only_content(event: Event) -> Written | None:
 
 
 def _emptied(event: Event) -> Event:
-    match event:
-        case UserMessage() | AgentMessage():
-            return replace(event, remainder=None, parts=tuple(Removed(type=part.type) for part in event.parts))
-        case Thinking():
-            return replace(event, remainder=None, text=None)
-        case ToolCall():
-            return replace(event, remainder=None, arguments=None)
-        case ToolResult():
-            return replace(event, remainder=None, result=None)
-        case Note():
-            return replace(event, remainder=None, content={})
-        case _:
-            assert_never(event)
+    kind = kind_of(event)
+    if kind is UserMessage or kind is AgentMessage:
+        said = cast("UserMessage | AgentMessage", event)
+        return replace(event, remainder=None, parts=tuple([Removed(type=part.type) for part in said.parts]))
+    return replace(event, remainder=None, **_EMPTY[kind])
+
+
+_EMPTY: Mapping[type[Event], Mapping[str, Any]] = {
+    Thinking: {"text": None},
+    ToolCall: {"arguments": None},
+    ToolResult: {"result": None},
+    Note: {"content": {}},
+}
+"""What is put in the place of what people or models wrote; messages keep the types of their parts."""

@@ -11,8 +11,9 @@ from otel_agent_events.attributes import Finisher
 from otel_agent_events.claims import new_claims
 from otel_agent_events.content import Policy
 from otel_agent_events.digests import RunningDigest
-from otel_agent_events.errors import ReadError, SessionError
+from otel_agent_events.errors import SessionError
 from otel_agent_events.events import KINDS, Caution, Session, ToolResult
+from otel_agent_events.fetched import Reading
 from otel_agent_events.ledger import Prefix, Seal
 from otel_agent_events.otlp import Encoded
 from otel_agent_events.otlp.plans import Plans
@@ -92,6 +93,10 @@ class Options:
         )
         return Identity(view=view, namespace=self.namespace, revision=self.revision)
 
+    def shift(self, survey: Conversion) -> int:
+        """Say by how many nanoseconds a session is moved, of which the end is known by now."""
+        return 0 if self.shift_to is None or survey.root is None else self.shift_to - survey.root.end.at
+
     def resource(self, session: Session) -> Resource:
         """Say what a trace is about; nothing in it differs from run to run."""
         service = (
@@ -115,7 +120,7 @@ class Conversion:
 
     Attributes:
         trace_ids: 16 bytes for each part.
-        events, duplicates: how many events there were, and records that were met again.
+        events: how many there were.
         warnings: what the reader of the trace should know.
         flaws: what could not be read.
         subagents: the sessions that sub-agents ran, each once, in the order in which they were met.
@@ -137,7 +142,8 @@ class Conversion:
         digest: bool = False,
         mark: int = 0,
     ) -> None:
-        self._source = source
+        self._reference = source.reference
+        self._reading = Reading(source)
         self._options = options
         self._conventions = conventions
         self._session = Session(reference=source.reference)
@@ -165,10 +171,9 @@ class Conversion:
         self._last_key = ""
         self.trace_ids = [options.parent.trace_id if options.parent else self._identity.trace_id(source.reference)]
         self.events = 0
-        self.duplicates = 0
         self.warnings = list(source.warnings)
         self.subagents: dict[Reference, None] = {}
-        self.flaws = list(source.flaws)
+        self.flaws = self._reading.flaws
         self.root: SessionNode | None = None
         self.seal: Seal | None = None
         self.marked: Prefix | None = None
@@ -219,6 +224,11 @@ class Conversion:
         return self._taken() if self._bodies else None
 
     @property
+    def duplicates(self) -> int:
+        """How many records were met again so far."""
+        return self._reading.duplicates
+
+    @property
     def given(self) -> Callable[[], Prefix] | None:
         """What was given so far, when there is a digest; to be called later, since a digest takes a while."""
         spans, digest = self._made, self._digest_given
@@ -239,24 +249,9 @@ class Conversion:
 
     # --- reading --------------------------------------------------------------------------------------
 
-    def _items(self) -> Iterator[Item]:
-        """Give what the reader makes of each answer."""
-        reader = self._source.fetcher.reader(self._source.reference)
-        for answer in self._source.answers:
-            try:
-                yield from reader.feed(answer)
-            except ReadError as error:
-                # Asking again for a file gives no more, so it is told, and the file read on.
-                if not self._source.saved:
-                    raise
-                self.flaws.append(str(error))
-            self.duplicates = reader.duplicates
-        yield from reader.close()
-        self.duplicates = reader.duplicates
-
     def _strides(self) -> Iterator[Sequence[Item]]:
         """Give some items at a time; when the platform fails, those that came before it first."""
-        items = self._items()
+        items = iter(self._reading)
         while True:
             some: list[Item] = []
             try:
@@ -371,7 +366,7 @@ class Conversion:
             self.largest, self._size, self._taken_at = max(self.largest, self._size), 0, 0
             self._part = part = Part(part.turns)
             self._identity = replace(self._identity, part=self._identity.part + 1)
-            self.trace_ids.append(self._identity.trace_id(self._source.reference))
+            self.trace_ids.append(self._identity.trace_id(self._reference))
             self._build(self._identity)
             builder = self._builder
             assert builder is not None  # noqa: S101 - it was just made
@@ -441,7 +436,6 @@ class Conversion:
                 self._keep_root(node)
             elif (before := self._add(node)) is not None:
                 ended.append(before)
-        self._source = replace(self._source, answers=())  # all was read, and a file need not stay open
         # Until here nothing of this was given: a session that grows may end otherwise.
         last = self._taken()
         self.largest = max(self.largest, self._size)

@@ -6,9 +6,11 @@ AgentEventsError
 ├── SessionError            one session cannot be had; the others go on
 │   ├── FetchError          the platform did not answer as hoped; status and request are told
 │   └── ReadError           the answer is not what the platform's documents describe
-└── DestinationError        one destination takes nothing more; every session would fare alike
-    ├── UnreachableError    nobody listens there, or nobody answers
-    └── RefusedError        it answers, and refuses: credentials, a redirect, a wrong path
+├── DestinationError        one destination takes nothing more; every session would fare alike
+│   ├── UnreachableError    nobody listens there, or nobody answers
+│   └── RefusedError        it answers, and refuses: credentials, a redirect, a wrong path
+└── WebhookError            a notification is not taken; its status is what the platform is to be answered
+    └── ForeignProductError it is of another product: there is nothing to do, and 200 is what to answer
 ```
 
 Messages are sentences for the person who reads them: what happened, in which session, what to do next.
@@ -58,3 +60,21 @@ class UnreachableError(DestinationError):
 
 class RefusedError(DestinationError):
     """The destination answers and refuses: credentials, a redirect, a path that it does not have."""
+
+
+class WebhookError(AgentEventsError):
+    """A notification is not taken: it is not signed as it must be, too old, or no notification at all.
+
+    Neither the message nor what it is chained to holds the secret, the signature or the body.
+
+    Attributes:
+        status: the HTTP status to answer. A platform sends again what is not answered with 200.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ForeignProductError(WebhookError):
+    """A notification is good, and of another product: its numbers mean other things. Answered with 200, it is over."""

@@ -17,10 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_agent_events import times
-from otel_agent_events.content import Content, Policy
-from otel_agent_events.conventions import CONVENTIONS
-from otel_agent_events.conversion import Options
+from otel_agent_events.converting import options_of, plugins_of
 from otel_agent_events.delivery import Delivery
 from otel_agent_events.errors import UsageError
 from otel_agent_events.ledger import Ledger, LedgerError
@@ -30,10 +27,8 @@ from otel_agent_events.otlp.file import ConsoleDestination, FileDestination
 from otel_agent_events.otlp.identity import known_as, with_other_credentials
 from otel_agent_events.report import Report, SessionReport
 from otel_agent_events.run import Book, Run
-from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Sources
-from otel_agent_events.spans import Remote
 from otel_agent_events.stopping import Stop
 
 if TYPE_CHECKING:
@@ -41,19 +36,18 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from otel_agent_events.content import Content
     from otel_agent_events.otlp import Destination
     from otel_agent_events.otlp.send import Sender
     from otel_agent_events.reference import Reference
+    from otel_agent_events.scrub import Scrubber
 
 OTLP = "otlp"
 _EXPORTER = "exporter"
 
-LEAST_TRACE = 1_000
-"""Bytes that a part of a session may have at least; a smaller one would hold nothing but its root."""
-
 
 def replay(  # noqa: C901 - one step after the other, each said in a line
-    references: Iterable[str | Path | Reference],
+    references: Iterable[str | bytes | Path | Reference],
     *,
     to: Sequence[str | Destination] | None = None,
     exporters: Sequence[str] = (),
@@ -91,7 +85,8 @@ def replay(  # noqa: C901 - one step after the other, each said in a line
     """Fetch sessions, turn each into a trace and send it. One bad session is a result, and the others go on.
 
     Args:
-        references: `FETCHER:PATH`, a file with a saved answer, or `-` for standard input.
+        references: `FETCHER:PATH`, a file with a saved answer, or `-` for standard input. Bytes are a saved answer that
+            is in memory, such as the body of a webhook; messages call it `saved answer 1`, and so on.
         to: destinations: `otlp`, `file:PATH`, `console`, or one of your own. Without it, and without `exporters`, what
             `OTEL_TRACES_EXPORTER` says, which is `otlp` when it says nothing.
         exporters: names of the entry point group `opentelemetry_traces_exporter`: the SDK's exporters, and those that
@@ -144,24 +139,22 @@ def replay(  # noqa: C901 - one step after the other, each said in a line
     where = _named(to, exporters, settings)
     if settings.disabled and OTLP in where:
         raise UsageError("OTEL_SDK_DISABLED is true, so nothing was sent; unset it to replay")
-    options = Options(
-        policy=Policy(
-            content=settings.content(content),
-            max_value=settings.max_value(max_value),
-            scrubber=scrubber or Scrubber(),
-        ),
-        conventions=tuple(conventions),
+    options = options_of(
+        settings,
+        content=content,
+        max_value=max_value,
+        scrubber=scrubber,
+        conventions=conventions,
         turns=turns,
         namespace=namespace,
-        revision=_from_one(revision),
+        revision=revision,
         service_name=service_name,
-        attributes=settings.resource_attributes(),
-        parent=None if traceparent is None else Remote.parse(traceparent),
-        links=tuple(Remote.parse(link).link() for link in links),
-        shift_to=_moment(shift_to),
-        max_trace_bytes=_trace_bytes(max_trace_bytes),
+        traceparent=traceparent,
+        links=links,
+        shift_to=shift_to,
+        max_trace_bytes=max_trace_bytes,
     )
-    plugins = [CONVENTIONS.get(name) for name in options.conventions]
+    plugins = plugins_of(options)
     notes: list[str] = []
 
     def note(line: str) -> None:
@@ -171,13 +164,11 @@ def replay(  # noqa: C901 - one step after the other, each said in a line
 
     with ExitStack() as stack:
         sources = Sources(
-            settings, stack, base_url=base_url, session=session, client=client, timeout=timeout, rate=rate
+            settings, stack, base_url=base_url, session=session, client=client, timeout=timeout, rate=rate, stop=stop
         )
         wanted = sources.resolve(references)
         if options.parent is not None and len(wanted) > 1:
             raise UsageError("--traceparent puts one session under a live span; give one session")
-        if options.parent is not None and options.max_trace_bytes is not None:
-            raise UsageError("--traceparent puts a session into a trace that is there, and --max-trace-bytes splits it")
         otlp: Sender | None = None
         book: Book | None = None
         aside: AsideFile | None = None
@@ -208,7 +199,7 @@ def replay(  # noqa: C901 - one step after the other, each said in a line
             noted=note,
         )
         reports = []
-        with stop.hurrying(delivery.give_up):
+        with stop.hurrying(delivery.give_up, read_no_further=sources.hang_up):
             for report in run.reports(wanted, options):
                 reports.append(report)
                 (told or _ignore)(report)
@@ -338,38 +329,10 @@ def _destination(where: str | Destination, otlp: Destination | None) -> Destinat
             raise UsageError(f"there is no destination {where!r}; there are otlp, file:PATH and console")
 
 
-def _from_one(revision: int) -> int:
-    if revision < 1:
-        raise UsageError(f"the revision is {revision}; revisions are counted from 1")
-    return revision
-
-
-def _trace_bytes(most: int | None) -> int | None:
-    if most is not None and most < LEAST_TRACE:
-        raise UsageError(f"--max-trace-bytes is {most}; a part of fewer than {LEAST_TRACE} bytes holds nothing")
-    return most
-
-
 def _seconds(deadline: float | None) -> float | None:
     if deadline is not None and not 0 <= deadline < math.inf:
         raise UsageError(f"the deadline is {deadline:g}; it is a number of seconds, and not below 0")
     return deadline
-
-
-def _moment(told: str | int | None) -> int | None:
-    """Read a time to which sessions are moved, in nanoseconds since 1970."""
-    if told is None:
-        return None
-    if told == "now":
-        return time.time_ns()
-    if isinstance(told, int):
-        nanoseconds: int | None = told if 0 <= told <= times.LATEST else None
-    else:
-        stamp = times.parse(told)
-        nanoseconds = None if stamp is None else stamp.nanoseconds
-    if nanoseconds is None:
-        raise UsageError(f"--shift-to is {told!r}; it is now, or a time such as 2026-01-31T12:00:00Z")
-    return nanoseconds
 
 
 def _ignore(_: object) -> None:

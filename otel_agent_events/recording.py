@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from otel_agent_events.content import Content
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Answer, Readable
+    from otel_agent_events.stopping import Stop
 
 
 class RecordingReport(BaseModel):
@@ -61,6 +62,7 @@ def record(
     rate: float | None = None,
     environ: Mapping[str, str] | None = None,
     client: httpx.Client | None = None,
+    stop: Stop | None = None,
 ) -> RecordingReport:
     """Fetch a session and save its raw answers as a recording, which `replay` reads and the loopback platform plays.
 
@@ -77,10 +79,11 @@ def record(
         rate: the most requests a second.
         environ: instead of the environment of this process.
         client: does the fetching; one of our own is made without it.
+        stop: asks to stop, from another thread.
 
     Raises:
         UsageError: the call cannot be carried out as it stands.
-        SessionError: the session could not be had to its end; nothing was written.
+        SessionError: the session could not be had to its end, or it was asked to stop; nothing was written.
     """
     settings = Settings.here() if environ is None else Settings(environ)
     if os.fspath(path) == STANDARD_INPUT:
@@ -90,13 +93,14 @@ def record(
         raise UsageError("a recording without contents would be none: use --content scrubbed or full")
     asked = _of_a_platform(reference) if isinstance(reference, str) else reference
     with ExitStack() as stack:
-        sources = Sources(settings, stack, base_url=base_url, client=client, timeout=timeout, rate=rate)
+        sources = Sources(settings, stack, base_url=base_url, client=client, timeout=timeout, rate=rate, stop=stop)
         fetcher = FETCHERS.get(asked.platform)
         wanted = sources.wanted(asked)
         file = Replacement(path)
         stack.callback(file.abandon)
-        (source,) = wanted.open()
-        answers = [_parsed(answer) for answer in source.answers]
+        with sources.stopped_by(stop, str(asked)):
+            (source,) = wanted.open()
+            answers = [_parsed(answer) for answer in source.asked_for(stop)]
         take_out = _TakeOut(
             names=fetcher.secrets,
             mask=sources.client(fetcher).mask,

@@ -338,8 +338,7 @@ class Run:
         """Work out by how many nanoseconds a session is moved; its end is only known when it was read."""
         if options.shift_to is None:
             return 0
-        survey = self._surveyed(source, options)
-        return 0 if survey.root is None else options.shift_to - survey.root.end.at
+        return options.shift(self._surveyed(source, options))
 
     def _surveyed(self, source: Source, options: Options, shift: int = 0) -> Conversion:
         """Look a session through, and send nothing of it."""

@@ -25,6 +25,7 @@ DEFAULT_TIMEOUT = 10.0
 LEAST_MAX_VALUE = 64
 GRPC_PORT = 4317
 STATE_FOLDER = "otel-agent-events"
+VECTARA_HOST = "api.vectara.io"
 PROTOCOLS: tuple[WireProtocol, ...] = get_args(WireProtocol)
 
 _CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -127,6 +128,17 @@ class Settings:
             return _at_least("--max-value", str(option))
         limits = self.variables(("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"))
         return next((_at_least(name, told) for name, told in limits.items()), DEFAULT_MAX_VALUE)
+
+    def watched_hosts(self) -> list[str]:
+        """Name the hosts on which turns of agents are watched: those of `OTEL_AGENT_EVENTS_HOSTS`, else Vectara's.
+
+        That is its own host, and the one to which `VECTARA_BASE_URL` leads. A name may be a URL, and is not checked.
+        """
+        told = self.get("OTEL_AGENT_EVENTS_HOSTS")
+        if told is not None:
+            return [name.strip() for name in told.split(",") if name.strip()]
+        base = self.get("VECTARA_BASE_URL")
+        return [VECTARA_HOST] if base is None else [VECTARA_HOST, base]
 
     def resource_attributes(self) -> dict[str, str]:
         """Give `OTEL_RESOURCE_ATTRIBUTES`, with `OTEL_SERVICE_NAME` above its `service.name`."""

@@ -1,11 +1,13 @@
-"""From what the user named to where its answers come from: a platform, a file, standard input."""
+"""From what the user named to where its answers come from: a platform, a file, standard input, bytes in memory."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import sys
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
@@ -14,11 +16,13 @@ import httpx
 
 from otel_agent_events.errors import ReadError, SessionError, UsageError
 from otel_agent_events.fetchers import FETCHERS, Finder, form_of
-from otel_agent_events.fetchers.client import TIMEOUT, Client, Limits
+from otel_agent_events.fetchers.client import TIMEOUT, Client, Limits, Waiting
+from otel_agent_events.fetchers.connections import Connections
 from otel_agent_events.fetchers.lines import LARGE, LargeFile
 from otel_agent_events.fetchers.neutral import is_neutral, load_neutral
 from otel_agent_events.fetchers.saved import load
 from otel_agent_events.reference import Reference
+from otel_agent_events.stopping import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.fetchers import Answer, Fetcher, Readable
     from otel_agent_events.settings import Settings
+    from otel_agent_events.stopping import Stop
 
 STANDARD_INPUT = "-"
 
@@ -45,7 +50,7 @@ class Source:
         answers: may be gone through more than once.
         flaws: what is known to be missing; a session with flaws counts as failed, and cut short.
         warnings: what should be said of how it was found.
-        saved: the answers are in a file, so that asking again gives no more.
+        saved: the answers are in a file or in memory, so that asking again gives no more.
     """
 
     reference: Reference
@@ -55,13 +60,36 @@ class Source:
     warnings: tuple[str, ...] = ()
     saved: bool = False
 
+    def asked_for(self, stop: Stop | None) -> Iterable[Answer]:
+        """Give the answers, and none any more when it is asked to stop.
+
+        Raises:
+            Stopped: it was asked to.
+        """
+        return self.answers if stop is None else stop.reading(self.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class _InMemory:
+    """A saved answer that is in no file. The same bytes are the same answer.
+
+    Attributes:
+        number: counts those of one call, from 1: they have no other name.
+    """
+
+    content: bytes
+    number: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"saved answer {self.number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the user named, checked and not yet opened.
 
     Attributes:
-        name: as the user wrote it.
+        name: as the user wrote it; of bytes, which of the saved answers it is.
         open: gives its sessions: one, unless it is a file with several. Raises SessionError when there is none.
     """
 
@@ -80,6 +108,7 @@ class Sources:
         client: does the transport; one of our own is made without it.
         timeout: seconds to wait for one answer.
         rate: the most requests a second to one platform; None for no limit.
+        stop: ends the waits between requests, with `Stopped`.
 
     Raises:
         UsageError: the timeout or the rate is none.
@@ -95,6 +124,7 @@ class Sources:
         client: httpx.Client | None = None,
         timeout: float | None = None,
         rate: float | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self._settings = settings
         self._stack = stack
@@ -108,14 +138,53 @@ class Sources:
             raise UsageError(f"the rate is {rate:g}; it is a number of requests a second, and at least {_LEAST_RATE}")
         self._rate = rate
         self._clients: dict[str, Client] = {}
+        self._connections = None if client is not None else Connections()
+        self._waiting = Waiting() if stop is None else Waiting(sleep=stop.sleep)
 
-    def resolve(self, references: Iterable[str | Path | Reference]) -> list[Wanted]:
+    def hang_up(self) -> None:
+        """Ask for nothing more, and end the wait for what was asked for. From any thread.
+
+        The connections of the caller's client stay as they are: others may use them. There the answer that is under way
+        is waited for, no longer than the timeout.
+        """
+        if self._connections is not None:
+            self._connections.hang_up()
+
+    @contextmanager
+    def stopped_by(self, stop: Stop | None, name: str) -> Iterator[None]:
+        """Let the reading of one session in this block be stopped from another thread.
+
+        Raises:
+            SessionError: it was.
+        """
+        if stop is None:
+            yield
+            return
+        try:
+            with stop.hurrying(self.hang_up, read_no_further=self.hang_up):
+                yield
+        except Stopped:
+            raise SessionError(f"{name}: stopped while it was read") from None
+
+    def resolve(self, references: Iterable[str | bytes | Path | Reference]) -> list[Wanted]:
         """Check all references before anything is fetched; one that is named twice is wanted once.
+
+        Args:
+            references: `FETCHER:PATH`, a file, or `-` for standard input; bytes are what is in a file.
 
         Raises:
             UsageError: one of them is none, or credentials are missing, or an option does not fit them.
         """
-        parsed = list(dict.fromkeys(self._parsed(reference) for reference in references))
+        if isinstance(references, (str, bytes, Reference)):
+            # Each of them can be gone through, and what comes of it is not what was meant.
+            raise UsageError(f"{_shown(references)} stands alone where several may be named; put it in a list")
+        numbers = itertools.count(1)
+        parsed = list(
+            dict.fromkeys(
+                _InMemory(reference, next(numbers)) if isinstance(reference, bytes) else self._parsed(reference)
+                for reference in references
+            )
+        )
         if not parsed:
             raise UsageError("no session was named; write FETCHER:PATH, a file, or - for standard input")
         remote = [each for each in parsed if isinstance(each, Reference)]
@@ -144,7 +213,7 @@ class Sources:
             "(otel-agent-events fetchers lists them)"
         )
 
-    def wanted(self, reference: Reference | Path | str) -> Wanted:
+    def wanted(self, reference: Reference | Path | str | _InMemory) -> Wanted:
         """Check one reference, and give what opens it.
 
         Raises:
@@ -173,14 +242,19 @@ class Sources:
             if self._http is None:
                 self._http = self._stack.enter_context(_transport())
             self._clients[fetcher.name] = Client(
-                self._http, connection, timeout=self._timeout or TIMEOUT, limits=Limits(rate=self._rate)
+                self._http,
+                connection,
+                timeout=self._timeout or TIMEOUT,
+                limits=Limits(rate=self._rate),
+                waiting=self._waiting,
+                connections=self._connections,
             )
         return self._clients[fetcher.name]
 
-    def _saved(self, path: Path | str) -> list[Source]:
-        name = "standard input" if path == STANDARD_INPUT else str(path)
+    def _saved(self, place: Path | str | _InMemory) -> list[Source]:
+        name = "standard input" if place == STANDARD_INPUT else str(place)
         try:
-            content = _standard_input() if path == STANDARD_INPUT else _content(Path(path), name)
+            content = _content(place, name)
             if not is_neutral(content):
                 several = load(content, name, self._session)
             elif self._session is not None:
@@ -239,6 +313,10 @@ def _found(client: Client, fetcher: Fetcher, incomplete: Reference) -> Source:
             )
 
 
+def _shown(reference: str | bytes | Reference) -> str:
+    return "a saved answer" if isinstance(reference, bytes) else repr(str(reference))
+
+
 def _no_session(told: str, fetcher: Fetcher) -> UsageError:
     return UsageError(f"{told} names no session; write {form_of(fetcher)}")
 
@@ -254,12 +332,17 @@ def _transport() -> httpx.Client:
         ) from None
 
 
-def _content(path: Path, name: str) -> bytes | LargeFile:
-    """Give what is in a file; of a large one in UTF-8, in which one can go back, line by line.
+def _content(place: Path | str | _InMemory, name: str) -> bytes | LargeFile:
+    """Give what is saved somewhere; of a large file in UTF-8, in which one can go back, line by line.
 
     Raises:
         OSError: it cannot be read.
     """
+    if isinstance(place, _InMemory):
+        return place.content
+    if place == STANDARD_INPUT:
+        return _standard_input()
+    path = Path(place)
     status = path.stat()
     large = LargeFile(path, name) if S_ISREG(status.st_mode) and status.st_size > LARGE else None
     return large if large is not None and large.is_utf8 else path.read_bytes()

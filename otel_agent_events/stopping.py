@@ -58,10 +58,27 @@ class Stop:
             time.sleep(min(left, _SLICE))
         return self.asked
 
+    def sleep(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            Stopped: the run was asked to stop.
+        """
+        if self.wait(seconds):
+            raise Stopped
+
     @contextmanager
-    def hurrying(self, hurry: Callable[[], None]) -> Iterator[None]:
-        """Name what ends all waiting at once. It is called a while after the run was asked to stop, or asked again."""
-        thread = threading.Thread(target=self._hurry, args=(hurry,), name="stop", daemon=True)
+    def hurrying(
+        self, hurry: Callable[[], None], *, read_no_further: Callable[[], None] | None = None
+    ) -> Iterator[None]:
+        """Name what ends all waiting, from a thread of its own.
+
+        Args:
+            hurry: is called a while after the run was asked to stop, or when it is asked again.
+            read_no_further: is called as soon as it is asked. A signal ends the wait of the main thread for a platform;
+                the wait of any other thread ends only when there is nothing left to wait for.
+        """
+        thread = threading.Thread(target=self._hurry, args=(hurry, read_no_further), name="stop", daemon=True)
         thread.start()
         try:
             yield
@@ -69,9 +86,11 @@ class Stop:
             self._requests.put(_OVER)
             thread.join()
 
-    def _hurry(self, hurry: Callable[[], None]) -> None:
+    def _hurry(self, hurry: Callable[[], None], read_no_further: Callable[[], None] | None) -> None:
         if self._requests.get() == _OVER:
             return
+        if read_no_further is not None:
+            read_no_further()
         try:
             over = self._requests.get(timeout=GRACE) == _OVER
         except Empty:

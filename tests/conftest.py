@@ -41,7 +41,7 @@ _OF_THE_CALLER = ("OTEL_", "VECTARA_", "LYZR_", "AGORA_", "HUBSTER_")
 def _no_variables_of_the_caller(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     for name in list(os.environ):
-        if name in {"OTEL_AGENT_EVENTS_LEDGER", "OTEL_AGENT_EVENTS_TENANT"} or (
+        if name in {"OTEL_AGENT_EVENTS_HOSTS", "OTEL_AGENT_EVENTS_LEDGER", "OTEL_AGENT_EVENTS_TENANT"} or (
             name.startswith(_OF_THE_CALLER) and not name.startswith("OTEL_AGENT_EVENTS_")
         ):
             monkeypatch.delenv(name)

@@ -65,16 +65,19 @@ def renamed(recording: Recording, session: str) -> Recording:
     return Recording(recording=1, session=str(reference), answers=answers)
 
 
+def session_for(path: Path) -> Reference | None:
+    """Give a name for the session of a file in which answers may not name it; None where a recording does."""
+    platform = path.parent.name
+    if platform not in FETCHERS.names() or b'"recording"' in path.read_bytes():
+        return None
+    *_, last = ("", *FETCHERS.get(platform).path)
+    missing = len(FETCHERS.get(platform).path) - 1
+    return Reference(platform, ("",) * missing + (last.lower(),))
+
+
 def opened(path: Path) -> Source:
     """Open a file; an answer that does not name its session is given one."""
-    content = path.read_bytes()
-    platform = path.parent.name
-    session = None
-    if platform in FETCHERS.names() and b'"recording"' not in content:
-        *_, last = ("", *FETCHERS.get(platform).path)
-        missing = len(FETCHERS.get(platform).path) - 1
-        session = Reference(platform, ("",) * missing + (last.lower(),))
-    (saved,) = load(content, path.name, session)
+    (saved,) = load(path.read_bytes(), path.name, session_for(path))
     return Source(
         reference=saved.reference, fetcher=saved.fetcher, answers=saved.answers, flaws=saved.flaws, saved=True
     )

@@ -140,12 +140,79 @@ def test_the_queue_worker_finishes_its_job_and_delivers_all_when_it_is_asked_to_
     assert len(roots(collector)) == 2
 
 
+def test_the_fetch_example_prints_what_happened() -> None:
+    with LoopbackPlatform(bundled("vectara")) as platform:
+        environ = {"VECTARA_API_KEY": "any", "VECTARA_BASE_URL": platform.base_url}
+        done = run("fetch_session.py", "vectara:support/refund_case_88", environ=environ)
+
+    assert done.returncode == 0, done.stderr
+    first, *events = done.stdout.splitlines()
+    assert first == "vectara:support/refund_case_88: Support desk, 16 events"
+    assert events[0] == " user_message  Where is order 5512? It was due on Monday."
+    assert "    tool_call  order_lookup {'order': '5512'}" in events
+
+
+def test_the_fetch_example_reads_a_file_and_says_what_is_missing_in_it(tmp_path: Path) -> None:
+    saved = tmp_path / "saved.json"
+    saved.write_text(bundled("vectara")[1].model_dump_json() + "{", encoding="utf-8")
+
+    done = run("fetch_session.py", str(saved), environ={})
+
+    assert done.returncode == 0
+    assert "5 events" in done.stdout
+    assert "is broken or cut off" in done.stderr
+
+
+def test_the_convert_example_hands_the_spans_to_an_exporter(tmp_path: Path) -> None:
+    saved = tmp_path / "saved.json"
+    saved.write_text(bundled("vectara")[1].model_dump_json(), encoding="utf-8")
+
+    done = run("convert_session.py", str(saved), environ={})
+
+    assert done.returncode == 0, done.stderr
+    trace_id = done.stderr.partition("trace ")[2][:32]
+    assert done.stdout.count(f'"trace_id": "0x{trace_id}"') == int(done.stderr.split()[-2]) > 5
+
+
+def test_the_async_example_replays_sessions_at_once_while_its_loop_goes_on(tmp_path: Path) -> None:
+    references = [recording.session for recording in bundled("vectara")]
+    with LoopbackPlatform(bundled("vectara")) as platform, http_collector() as collector:
+        done = run(
+            "replay_async.py",
+            *references,
+            environ={
+                "VECTARA_API_KEY": "any",
+                "VECTARA_BASE_URL": platform.base_url,
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collector.url,
+                "XDG_STATE_HOME": str(tmp_path),
+            },
+        )
+
+    assert done.returncode == 0, done.stderr
+    *sessions, last = done.stdout.splitlines()
+    assert sorted(line.partition(": ")[0] for line in sessions) == sorted(references)
+    assert last.startswith("27 spans of 3 sessions arrived; the loop ticked ")
+    assert int(last.split()[-3]) > 1
+    assert len(collector.spans) == 27
+
+
+@pytest.mark.parametrize("example", ["fetch_session.py", "convert_session.py", "replay_async.py"])
+def test_an_example_says_in_a_sentence_what_is_missing(example: str) -> None:
+    done = run(example, "vectara:support/refund_case_88", environ={})
+
+    assert done.returncode == 1
+    assert "set VECTARA_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_every_example_is_listed_and_run() -> None:
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
 
     for example in EXAMPLES.glob("*.py"):
         assert f"]({example.name})" in listed
         assert example.name in Path(__file__).read_text(encoding="utf-8")
+    for folder in (path for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "__pycache__"):
+        assert f"]({folder.name}/)" in listed
 
 
 @pytest.fixture(scope="module")

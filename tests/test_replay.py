@@ -112,6 +112,22 @@ def test_a_saved_answer_gives_the_same_trace_as_the_platform(platform: LoopbackP
     assert (here / "fetched").read_bytes() == (here / "read").read_bytes()
 
 
+def test_saved_answers_in_memory_give_the_trace_of_the_file_and_a_bad_one_costs_no_other(here: Path) -> None:
+    good = DOCUMENTED.read_bytes()
+
+    of_file = replay([DOCUMENTED], to=["file:read"], environ={})
+    report = replay([b"{", good], to=["file:given"], environ={})
+
+    bad, session = report.sessions
+    assert (bad.reference, bad.trace_id) == ("saved answer 1", None)
+    assert bad.error is not None
+    assert bad.error.startswith("saved answer 1 is broken or cut off at line 1")
+    assert session.model_copy(update={"destinations": ()}) == of_file.sessions[0].model_copy(
+        update={"destinations": ()}
+    )
+    assert (here / "given").read_bytes() == (here / "read").read_bytes()
+
+
 def test_secrets_are_scrubbed_unless_told_otherwise(platform: LoopbackPlatform, here: Path) -> None:
     run(platform, to=["file:scrubbed"])
     run(platform, to=["file:full"], content="full")

@@ -304,6 +304,68 @@ def test_one_client_serves_all_platforms_and_is_closed_with_the_run() -> None:
     assert made.is_closed
 
 
+# --- saved answers in memory ---------------------------------------------------------------------------
+
+
+def test_bytes_are_what_is_in_a_file(here: Path, stack: ExitStack) -> None:
+    path = saved(here)
+    in_file, in_memory = resolve(stack, path, path.read_bytes())
+
+    of_file, of_memory = opened(in_file), opened(in_memory)
+
+    assert in_memory.name == "saved answer 1"
+    assert (of_memory.reference, of_memory.saved, of_memory.flaws) == (of_file.reference, True, ())
+    assert [body_of(answer) for answer in of_memory.answers] == [PAGE]
+    assert [answer.source for answer in of_memory.answers] == ["answer 1 of saved answer 1"]
+
+
+def test_bytes_are_counted_among_themselves_and_the_same_ones_are_wanted_once(here: Path, stack: ExitStack) -> None:
+    first, second = (json.dumps(PAGE | {"note": number}).encode() for number in range(2))
+
+    wanted = resolve(stack, first, saved(here), first, second)
+
+    assert [each.name for each in wanted] == ["saved answer 1", str(here / "a.json"), "saved answer 3"]
+
+
+def test_a_session_names_what_bytes_do_not(stack: ExitStack) -> None:
+    body = json.dumps({"events": [{"id": "1", "type": "thinking"}]}).encode()
+
+    (unnamed,) = resolve(stack, body)
+    (named,) = resolve(stack, body, session="vectara:support/s1")
+
+    with pytest.raises(ReadError, match=r"^saved answer 1 does not say which session it is"):
+        opened(unnamed)
+    assert opened(named).reference == S1
+
+
+def test_bytes_may_be_neutral_events_of_several_sessions(stack: ExitStack) -> None:
+    lines = b'{"session":{"id":"a","platform":"x"}}\n{"session":{"id":"b","platform":"x"}}\n{"kind":"odd"}\n'
+    (wanted,) = resolve(stack, lines)
+
+    assert [str(source.reference) for source in wanted.open()] == ["x:a", "x:b"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe\x00", b"<html>"])
+def test_bytes_that_hold_no_answer_are_told_when_they_are_opened(body: bytes, stack: ExitStack) -> None:
+    (wanted,) = resolve(stack, body)
+
+    with pytest.raises(ReadError, match=r"^saved answer 1 "):
+        opened(wanted)
+
+
+@pytest.mark.parametrize(
+    ("alone", "said"),
+    [
+        ("vectara:support/s1", "'vectara:support/s1' stands alone"),
+        (S1, "'vectara:support/s1' stands alone"),
+        (b"{}", "a saved answer stands alone"),
+    ],
+)
+def test_one_that_stands_alone_is_not_taken_apart(alone: Any, said: str, stack: ExitStack) -> None:
+    with pytest.raises(UsageError, match=f"^{said} where several may be named; put it in a list$"):
+        Sources(Settings(ENVIRON), stack).resolve(alone)
+
+
 # --- files that cannot be read ------------------------------------------------------------------------
 
 

@@ -178,7 +178,8 @@ class ClientCredentials(Credentials):
             yield request
 
     def _renew(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        extensions = {"timeout": request.extensions["timeout"]}  # one that is made by hand would wait for ever
+        # A request that is made by hand would wait for ever, and nobody could end its connection.
+        extensions = dict(request.extensions)
         response = yield httpx.Request("POST", self._token_url, data=self._grant, extensions=extensions)
         if response.status_code in {400, 406, 415, 422}:
             response = yield httpx.Request("POST", self._token_url, json=self._grant, extensions=extensions)

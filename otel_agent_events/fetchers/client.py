@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Connection, Fetcher, Finder, Found, Request, Usual
+    from otel_agent_events.fetchers.connections import Connections
     from otel_agent_events.reference import Reference
 
 RETRIED = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
@@ -91,6 +92,7 @@ class Client:
         http: does the transport; it is not closed here.
         connection: host and credentials.
         timeout: seconds to wait for an answer to begin or go on.
+        connections: is told of those that are opened, so that they can be ended from elsewhere.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Client:
         timeout: float = TIMEOUT,
         limits: Limits | None = None,
         waiting: Waiting | None = None,
+        connections: Connections | None = None,
     ) -> None:
         self._http = http
         self._connection = connection
         self._timeout = timeout
         self._limits = limits or Limits()
         self._waiting = waiting or Waiting()
+        self._extensions = None if connections is None else {"trace": connections.note}
         self._next_at = -math.inf  # by the clock of waiting, when the rate allows the next request
         self._shared: dict[str, tuple[JSON, FetchError | None]] = {}
 
@@ -243,6 +247,7 @@ class Client:
                 auth=self._connection.credentials,
                 timeout=self._timeout,
                 follow_redirects=False,
+                extensions=self._extensions,
             ) as response:
                 body = bytearray()
                 for chunk in response.iter_bytes():

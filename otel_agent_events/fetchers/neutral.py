@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from otel_agent_events import times
 from otel_agent_events.errors import ReadError
-from otel_agent_events.events import JSON, Caution, Session, stamped
+from otel_agent_events.events import JSON, AgentMessage, Caution, Session, Thinking, stamped
 from otel_agent_events.fetchers import Answer
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.fetchers.lines import LargeFile
@@ -166,7 +166,12 @@ class NeutralReader:
         return (
             items
             if arrived is None
-            else [item if isinstance(item, (Session, Caution)) else stamped(item, arrived) for item in items]
+            else [
+                item
+                if isinstance(item, (Session, Caution))
+                else stamped(item, arrived, finished=isinstance(item, (Thinking, AgentMessage)))
+                for item in items
+            ]
         )
 
     def close(self) -> Iterator[Item]:

@@ -6,16 +6,15 @@ other; where they do, every spelling is read. Events come in the order in which 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from msgspec import Raw
 from msgspec.structs import replace as renamed
 
 from otel_agent_events import times
-from otel_agent_events.attributes import json_bytes
 from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.events import Caution, ContextUsage, Event, Note, Session
 from otel_agent_events.fetchers import Answer, Connection, Found, Request
@@ -24,13 +23,15 @@ from otel_agent_events.fetchers.client import checked_base_url
 from otel_agent_events.fetchers.fields import Fields
 from otel_agent_events.fetchers.saved import values_one_by_one
 from otel_agent_events.fetchers.vectara_events import event_of
-from otel_agent_events.fetchers.vectara_pages import UsualPage, json_of, read_usual, usual_digest
-from otel_agent_events.fetchers.vectara_stream import STREAMED, USAGE, Joined, Moments, Stream
+from otel_agent_events.fetchers.vectara_pages import UsualPage, json_of, read_stored, read_usual, usual_digest
+from otel_agent_events.fetchers.vectara_stream import BREAKS, STREAMED, USAGE, Joined, Moments, Stream
 from otel_agent_events.keys import Keys, shallow
 from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from msgspec import Raw
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Asking, Finding, Item
@@ -42,6 +43,9 @@ PAGE = "100"
 
 MOST_AGENTS = 500
 """Agents in which a session is looked for when its agent is not named: each costs a request."""
+
+_STORED = frozenset({"thinking", "tool_input", "tool_output", "agent_output"})
+"""The types of which most records are, and which end nothing of a stream."""
 
 _REFUSED_PARAMETER = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
@@ -190,6 +194,7 @@ class VectaraReader:
     """Read pages of events, single events and chunks of a stream, and what the look-ups of agent and session gave."""
 
     at_once = True
+    takes_dicts = True
 
     def __init__(self, reference: Reference) -> None:
         agent, session = (*reference.path, "", "")[:2]
@@ -207,7 +212,7 @@ class VectaraReader:
         self._page_keys: list[str | None] = []
         self._strangers = 0  # records that name another session
         self._stream = Stream(session or None)
-        self._streamed: dict[str, Mapping[str, JSON]] = {}  # by id, what was told in a stream and may come again
+        self._streamed: Counter[tuple[str | None, int]] = Counter()  # what was told in a stream and may come again
 
     @property
     def duplicates(self) -> int:
@@ -233,6 +238,11 @@ class VectaraReader:
     def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> list[Item] | None:
         """Read one event as it is stored, or what is in streams only."""
         type_ = record.get("type") if isinstance(record, dict) else None
+        if self._told and type(type_) is str and type_ in _STORED and arrived is not None:
+            # Most often, and while a request waits.
+            self._stream.note(arrived)
+            event = self._read_stored(record, arrived)
+            return [] if event is None else [event]
         if not isinstance(type_, str):
             if not anyhow:
                 return None
@@ -242,9 +252,11 @@ class VectaraReader:
             items = self._take_streamed(record, type_, arrived)
         else:
             told = None if arrived is not None else times.parse(record.get("created_at"))
+            items = self._broken_off() if type_ in BREAKS else []
             self._stream.note(arrived, None if told is None else told.nanoseconds)
             event = self._read_stored(record, arrived)
-            items = [] if event is None else [event]
+            if event is not None:
+                items.append(event)
         if self._told:
             return items
         self._told = True
@@ -254,10 +266,7 @@ class VectaraReader:
         """Say when records are of another session, or when the last page names a further one."""
         if not self._told:
             yield self._session
-        for joined in self._stream.close():
-            self._session = replace(self._session, complete=False)
-            yield self._session
-            yield from self._joined(joined)
+        yield from self._broken_off()
         if self._strangers:
             yield Caution(message=f"of these records, {self._strangers} name another session than {self._session.id!r}")
         last = self._page_keys[-1] if self._page_keys else ""
@@ -384,38 +393,54 @@ class VectaraReader:
         for each in self._stream.take(record, moments):
             if type_ == USAGE:
                 context = _context(record.get("session_context_usage"))
-                self._session = replace(self._session, context=context or self._session.context)
-                items.append(self._session)
+                if context is not None and context != ContextUsage():
+                    self._session = replace(self._session, context=context)
+                    items.append(self._session)
             if isinstance(each, Joined):
-                items += self._joined(each)
+                items += self._joined(each) if each.whole else self._broken(each)
             elif (key := self._keys.claim(record, each.id)) is not None:
                 items.append(renamed(each, key=key))
         return items
+
+    def _broken_off(self) -> list[Item]:
+        """Give what the stream has left unfinished."""
+        return [item for joined in self._stream.close() for item in self._broken(joined)]
+
+    def _broken(self, joined: Joined) -> list[Item]:
+        self._session = replace(self._session, complete=False)
+        return [self._session, *self._joined(joined)]
 
     def _joined(self, joined: Joined) -> list[Event]:
         """Give what chunks are together, under the key that the stored record has, where the stream names it."""
         key = self._keys.claim(joined.stored, joined.id)
         if key is None:
             return []
-        if joined.id is not None:
-            self._streamed[joined.id] = joined.stored
+        self._streamed[_streamed(joined.stored, joined.id)] += 1
         return [joined.event(key)]
 
     def _was_streamed(self, record: Mapping[str, JSON]) -> bool:
-        """Say whether a record is the stored form of what a stream has told; it is told once."""
+        """Say whether a record is the stored form of what a stream has told; it is told once.
+
+        Of a thought no stream says under which id it is stored: it is known by its words.
+        """
         identifier = record.get("id")
-        told = self._streamed.get(identifier) if isinstance(identifier, str) else None
-        same = told is not None and all(record.get(name) == each for name, each in told.items())
-        self._keys.duplicates += same
-        return same
+        named = _streamed(record, identifier if isinstance(identifier, str) else None)
+        if not self._streamed[named]:
+            nameless = _streamed(record, None)
+            if not self._streamed[nameless]:
+                return False
+            self._streamed[nameless] -= 1
+            self._streamed[named] += 1
+        self._keys.duplicates += 1
+        return True
 
     def _read_stored(self, record: Mapping[str, JSON], arrived: int | None) -> Event | None:
         """Read a record that came by itself; None when it was met before."""
         if self._streamed and self._was_streamed(record):
             return None
         try:
-            usual = read_usual(Raw(json_bytes(record)), self._session.id, self._subagents)
-        except (ValueError, RecursionError):
+            usual = read_stored(record, self._session.id, self._subagents)
+        except Exception:  # noqa: BLE001 - what is no JSON is found out by each writer in its own way
             usual = None
         if usual is None:
             return self._read(record, arrived)
@@ -519,6 +544,12 @@ def _told_by(context: ContextUsage) -> JSON:
 def _count(counts: JSON, name: str) -> int | None:
     count = counts.get(name) if isinstance(counts, dict) else None
     return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def _streamed(record: Mapping[str, JSON], identifier: str | None) -> tuple[str | None, int]:
+    """Name what was streamed by its id, if that is known, and by its words, of which only a digest is kept."""
+    content = record.get("content")
+    return identifier, hash((record.get("type"), content if isinstance(content, str) else None))
 
 
 def _first_text(record: Mapping[str, JSON], *names: str) -> str:

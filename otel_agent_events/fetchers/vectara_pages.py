@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError, field
-from msgspec.json import Decoder
+from msgspec.json import Decoder, Encoder
 from msgspec.structs import replace
 from pydantic_core import from_json
 
@@ -93,6 +93,7 @@ class _Mixed(Struct, forbid_unknown_fields=True):
 
 _whole, _mixed, _record = Decoder(_Whole).decode, Decoder(_Mixed).decode, Decoder(_AnyRecord).decode
 _words = Decoder(list[_Words]).decode
+_encode = Encoder().encode
 
 UsualRecord: TypeAlias = _AnyRecord | Raw
 """A record; one that is out of the usual is as it was written."""
@@ -200,6 +201,23 @@ def _records(text: bytes | memoryview) -> tuple[Sequence[UsualRecord], bytes, bo
 def read_usual(record: Raw, session: str | None, subagents: Subagents) -> tuple[Event, int] | None:
     """Read one record of a page: its event and its digest. None when it is out of the usual."""
     read = _read([_as_usual(record)], session, subagents)
+    return None if read is None else (read[0][0], read[1][0])
+
+
+def read_stored(record: JSON, session: str | None, subagents: Subagents) -> tuple[Event, int] | None:
+    """Read a record that is parsed already: its event and its digest. None when it is out of the usual.
+
+    Raises:
+        Exception: of one of several libraries: there is something in it that is no JSON.
+    """
+    text = _encode(record)
+    if b"null" in text:  # which this quick writer also makes of what is no number
+        text = json_bytes(record)
+    try:
+        usual = _record(text)
+    except ValidationError:
+        return None
+    read = _read((usual,), session, subagents)
     return None if read is None else (read[0][0], read[1][0])
 
 

@@ -28,6 +28,9 @@ USAGE = "context_consumed"
 STREAMED = frozenset({*_CHUNKS, *_ENDS, USAGE, "compaction_started", "error", "end"})
 """The types that are in streams only."""
 
+BREAKS = frozenset({"end", "input_message", "session_interrupted"})
+"""The types after which nothing that was begun goes on: what comes next is of another stream, or of another answer."""
+
 _OF_USAGE = {
     "input_tokens": ("input_tokens", "count"),
     "output_tokens": ("output_tokens", "count"),
@@ -136,6 +139,8 @@ class Stream:
         if type_ in _CHUNKS:
             self._take_chunk(_CHUNKS[type_], fields, moments)
             return
+        if type_ in BREAKS:
+            yield from self.close()
         if type_ in _ENDS:
             yield self._end(_ENDS[type_], fields, moments)
         else:
@@ -190,8 +195,8 @@ def _joined(chunks: _Open, last: Moments, identifier: str | None, *, whole: bool
     return Joined(
         stored=stored,
         id=identifier,
-        start=first.told if by_platform else first.arrived,
-        end=last.told if by_platform else last.arrived,
+        start=first.told if by_platform or first.arrived is None else first.arrived,
+        end=last.told if by_platform or last.arrived is None else last.arrived,
         waited=chunks.waited,
         chunks=len(chunks.texts),
         whole=whole,

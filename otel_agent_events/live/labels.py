@@ -7,9 +7,11 @@ else; so what the builder says is kept as a template, and only the ids are put i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, assert_never
 
-from otel_agent_events.assemble import EventNode, ToolNode
+from msgspec.structs import replace
+
+from otel_agent_events.assemble import EventNode, SessionNode, ToolNode, TurnNode
 from otel_agent_events.events import AgentMessage, Thinking, UserMessage
 
 if TYPE_CHECKING:
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
 
     from otel_agent_events.assemble import Node
     from otel_agent_events.attributes import Final
+    from otel_agent_events.content import Policy
     from otel_agent_events.conventions import SpanKind
-    from otel_agent_events.events import Event
+    from otel_agent_events.events import Event, ToolCall, ToolResult
     from otel_agent_events.spans import Link, SpanBuilder
 
 INDEX, RESULT_INDEX = "otel_agent_events.event.index", "otel_agent_events.result.event.index"
@@ -45,9 +48,9 @@ class Label(NamedTuple):
     name: str
     kind: SpanKind
     attributes: Attributes
-    failed: bool
-    description: str | None
-    links: tuple[Link, ...]
+    failed: bool = False
+    description: str | None = None
+    links: tuple[Link, ...] = ()
 
 
 class _Template(NamedTuple):
@@ -62,84 +65,99 @@ class Labels:
 
     Args:
         builder: makes spans of them in general.
-        has_contents: whether contents leave, so that there are no templates.
+        policy: what of the contents may leave.
+        by_templates: whether labels differ in ids only: no contents leave, and the conventions are known to look at
+            nothing else.
     """
 
-    def __init__(self, builder: SpanBuilder, *, has_contents: bool) -> None:
+    def __init__(self, builder: SpanBuilder, policy: Policy, *, by_templates: bool) -> None:
         self.builder = builder
-        self._templates: dict[Hashable, _Template] | None = None if has_contents else {}
+        self._policy = policy
+        self._templates: dict[Hashable, _Template] | None = {} if by_templates else None
 
     def of(self, node: Node) -> Label:
-        """Label a node whose event has been through the content policy."""
-        if self._templates is not None:
-            shape: Hashable = None
-            if type(node) is EventNode:
-                shape = _shape_of_event(node)
-            elif type(node) is ToolNode:
-                shape = _shape_of_pair(node)
-            if shape is not None:
-                template = self._templates.get(shape) or self._new(self._templates, shape, node)
-                attributes: Attributes = {**template.attributes}
-                _put_ids(attributes, node)
-                return Label(template.name, template.kind, attributes, template.failed, None, ())
-        span = self.builder.build(node)
+        """Label a node whose events have not been through the content policy."""
+        # Most nodes of a live service come through here, while a request waits: so what is done for them is done here.
+        templates = self._templates
+        if templates is not None:
+            kind = type(node)
+            if kind is EventNode:
+                event: Any = node.event  # type: ignore[union-attr]
+                shape = None if node.clamped or _says_more(event) else _shape_of_event(node, event)  # type: ignore[union-attr, arg-type]
+                if shape is not None:
+                    template = templates.get(shape) or self._new(templates, shape, node)
+                    attributes: Attributes = {**template.attributes}
+                    if event.id is not None:
+                        attributes[_ID] = event.id
+                    return Label(template.name, template.kind, attributes, template.failed)
+            elif kind is ToolNode:
+                call, result = node.call, node.result  # type: ignore[union-attr]
+                shape = None if call is None or result is None else _shape_of_pair(node, call, result)  # type: ignore[arg-type]
+                if shape is not None:
+                    template = templates.get(shape) or self._new(templates, shape, node)
+                    attributes = {**template.attributes, _CALL_ID: call.call_id}  # type: ignore[union-attr]
+                    if call.id is not None:  # type: ignore[union-attr]
+                        attributes[_ID] = call.id  # type: ignore[union-attr]
+                    if result.id is not None:  # type: ignore[union-attr]
+                        attributes[_RESULT_ID] = result.id  # type: ignore[union-attr]
+                    return Label(template.name, template.kind, attributes, template.failed)
+        span = self.builder.build(self._as_it_may_leave(node))
         attributes = span.attributes
         for name in (INDEX, RESULT_INDEX, TURN):
             attributes.pop(name, None)
         return Label(span.name, span.kind, attributes, span.status == "error", span.description, span.links)
 
     def _new(self, templates: dict[Hashable, _Template], shape: Hashable, node: Node) -> _Template:
-        span = self.builder.build(node)
+        span = self.builder.build(self._as_it_may_leave(node))
         varying = {name: told for name, told in span.attributes.items() if name not in _PUT_IN}
         template = _Template(span.name, span.kind, varying, span.status == "error")
         if len(templates) < _MOST_TEMPLATES:
             templates[shape] = template
         return template
 
-
-def _put_ids(attributes: Attributes, node: Node) -> None:
-    if isinstance(node, EventNode):
-        if node.event.id is not None:
-            attributes[_ID] = node.event.id
-        return
-    assert isinstance(node, ToolNode)  # noqa: S101 - there are templates for these two only
-    call, result = node.call, node.result
-    if call is not None and result is not None:
-        if call.id is not None:
-            attributes[_ID] = call.id
-        if result.id is not None:
-            attributes[_RESULT_ID] = result.id
-        if call.call_id:
-            attributes[_CALL_ID] = call.call_id
+    def _as_it_may_leave(self, node: Node) -> Node:
+        event = self._policy.event
+        match node:
+            case EventNode():
+                return replace(node, event=event(node.event))
+            case ToolNode():
+                halves = {"call": node.call, "result": node.result}
+                return replace(node, **{name: None if half is None else event(half) for name, half in halves.items()})
+            case TurnNode() | SessionNode():
+                ends = {"first": node.first, "last": node.last}
+                return replace(node, **{name: None if end is None else event(end) for name, end in ends.items()})
+            case _:
+                assert_never(node)
 
 
-def _shape_of_event(node: EventNode) -> Hashable:
+def _shape_of_event(node: EventNode, event: Any) -> Hashable:
     """Give what tells the label of an event, its ids apart; None when that is more than these."""
-    event = node.event
-    if node.clamped or _says_more(event):
-        return None
     kind = type(event)
     if kind is Thinking:
         return kind, event.type, node.start.timing, node.end.timing
     if kind is AgentMessage:
-        told: AgentMessage = event  # type: ignore[assignment]
-        parts = tuple([part.type for part in told.parts])
-        return kind, event.type, node.start.timing, node.end.timing, told.author, told.provider, told.model, parts
+        parts = tuple([part.type for part in event.parts])
+        return kind, event.type, node.start.timing, node.end.timing, event.author, event.provider, event.model, parts
     if kind is UserMessage:
-        said: UserMessage = event  # type: ignore[assignment]
-        parts = tuple([part.type for part in said.parts])
-        return kind, event.type, node.start.timing, node.end.timing, said.author, parts
+        parts = tuple([part.type for part in event.parts])
+        return kind, event.type, node.start.timing, node.end.timing, event.author, parts
     return None
 
 
-def _shape_of_pair(node: ToolNode) -> Hashable:
+def _shape_of_pair(node: ToolNode, call: ToolCall, result: ToolResult) -> Hashable:
     """The same of a call with its result."""
-    call, result = node.call, node.result
-    if call is None or result is None or node.clamped or node.cancelled:
-        return None
-    if _says_more(call) or _says_more(result) or result.subagent is not None or result.start != result.end:
-        return None
-    if call.call_id is None or len(call.call_id) > _LONGEST_ID or not call.call_id.isascii():
+    call_id = call.call_id
+    if (
+        node.clamped
+        or node.cancelled
+        or _says_more(call)
+        or _says_more(result)
+        or result.subagent is not None
+        or result.start != result.end
+        or call_id is None
+        or len(call_id) > _LONGEST_ID
+        or not call_id.isascii()
+    ):
         return None
     return (
         call.type,
@@ -158,11 +176,7 @@ def _shape_of_pair(node: ToolNode) -> Hashable:
 
 def _says_more(event: Event) -> bool:
     """Say whether an event has what has no place in a template."""
+    if event.measurements or event.details or event.links:
+        return True
     identifier = event.id
-    return (
-        event.remainder is not None
-        or bool(event.measurements)
-        or bool(event.details)
-        or bool(event.links)
-        or (identifier is not None and (len(identifier) > _LONGEST_ID or not identifier.isascii()))
-    )
+    return identifier is not None and (len(identifier) > _LONGEST_ID or not identifier.isascii())

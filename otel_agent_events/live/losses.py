@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
@@ -68,14 +69,14 @@ class Losses:
             if self._told_at is not None and self._clock() - self._told_at < PAUSE:
                 return
             line = self._line()
-        LOGGER.warning("%s", line)
+        _log(line)
 
     def tell(self) -> None:
         """Say what was not said yet: at the end there is no later line."""
         with self._lock:
             line = self._line() if self._untold else None
         if line is not None:
-            LOGGER.warning("%s", line)
+            _log(line)
 
     def _line(self) -> str:
         told = "; ".join(
@@ -91,15 +92,44 @@ class Losses:
         self._counts, self._untold, self._said, self._told_at = {}, {}, {}, None
 
 
+def _log(line: str) -> None:
+    with suppress(Exception):  # a handler or a filter of the host's
+        LOGGER.warning("%s", line)
+
+
+_AFTER_FORK: list[WeakMethod[Callable[[], None]]] = []
+"""What is called in a child, in this order. One hook serves all recorders: a hook cannot be taken back."""
+
+
 def after_fork(method: Callable[[], None]) -> None:
     """Call a method of an object in every child that is forked, as long as the object lives."""
-    if not hasattr(os, "register_at_fork"):
-        return  # where nothing forks
-    kept = WeakMethod(method)
+    _AFTER_FORK.append(WeakMethod(method))
+    # Those that are dead leave here: a weak reference that calls back would do so when the interpreter ends as well.
+    for dead in [kept for kept in _AFTER_FORK if kept() is None]:
+        with suppress(ValueError):  # another thread was quicker
+            _AFTER_FORK.remove(dead)
 
-    def call() -> None:
-        found = kept()
-        if found is not None:
-            found()
 
-    os.register_at_fork(after_in_child=call)
+class _Process:
+    """Which process this is: to ask the system for each record would take as long as to count one.
+
+    Attributes:
+        number: the id that the system knows it by.
+    """
+
+    number = os.getpid()
+
+
+PROCESS = _Process()
+
+
+def _in_child() -> None:
+    PROCESS.number = os.getpid()
+    for kept in _AFTER_FORK:
+        method = kept()
+        if method is not None:
+            method()
+
+
+if hasattr(os, "register_at_fork"):  # where anything forks
+    os.register_at_fork(after_in_child=_in_child)

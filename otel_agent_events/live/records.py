@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from otel_agent_events import times
 from otel_agent_events.errors import ReadError
 from otel_agent_events.events import KINDS, AgentMessage, Caution, Event, Session, Thinking, stamped
 from otel_agent_events.fetchers import FETCHERS, Answer
 from otel_agent_events.fetchers.client import parse_json
-from otel_agent_events.fetchers.neutral import Neutral
+from otel_agent_events.fetchers.neutral import Neutral, NeutralReader
 from otel_agent_events.fetchers.neutral_lines import KINDS as KINDS_OF_LINES
 from otel_agent_events.keys import Keys
 
@@ -31,16 +36,14 @@ Snapshot: TypeAlias = bytes | Event
 
 
 def taken(record: Record) -> JSON | Event:
-    """Give a record as parsed JSON, or the event that it is.
+    """Give a record as parsed JSON that is nobody else's, or the event that it is.
 
     Raises:
         ReadError: it is neither, nor can it be made so.
     """
-    kind = type(record)
-    if kind is dict:
-        return record
     if _is_event(record):
-        return record
+        event: Event = record
+        return _checked(event)
     if isinstance(record, (str, bytes, bytearray, memoryview)):
         return _parsed(record)
     return _dumped(record)
@@ -56,16 +59,23 @@ def snapshot(record: Record) -> Snapshot:
     if kind is dict:
         try:
             return to_json(record, inf_nan_mode="constants")
-        except PydanticSerializationError:  # an unpaired surrogate, or a value that is no JSON
-            return to_json(_dumped(record), inf_nan_mode="constants")
+        except (PydanticSerializationError, ValueError):
+            return _written(_dumped(record))  # an unpaired surrogate, a value that is no JSON, or one that is deep
     if _is_event(record):
         event: Event = record
-        return event
+        return _checked(event)
     if isinstance(record, str):
         return record.encode("utf-8", "surrogatepass")
     if isinstance(record, (bytes, bytearray, memoryview)):
         return bytes(record)
-    return to_json(_dumped(record), inf_nan_mode="constants")
+    return _written(_dumped(record))
+
+
+def _written(told: JSON) -> bytes:
+    try:
+        return to_json(told, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError):  # an unpaired surrogate, or it is deep
+        return json.dumps(told).encode()
 
 
 def _is_event(record: Record) -> bool:
@@ -79,19 +89,45 @@ def _parsed(text: str | bytes | bytearray | memoryview) -> JSON:
         raise ReadError("a record is a text that is not JSON") from None
 
 
+def _checked(event: Event) -> Event:
+    """Give an event without times that no span can have: they would cost the events after it as well."""
+    start, end = (told if is_time(told) else None for told in (event.start, event.end))
+    return event if start is event.start and end is event.end else replace(event, start=start, end=end)
+
+
+def is_time(told: object) -> TypeGuard[int]:
+    """Say whether this is a time in nanoseconds since 1970 that a span can have."""
+    return type(told) is int and 0 <= told <= times.LATEST
+
+
 def _dumped(record: Record) -> JSON:
     """Give what a vendor's SDK made of a record as JSON again; what was not set is left out."""
-    for name, options in (
-        ("model_dump", {"mode": "json", "by_alias": True, "exclude_unset": True}),
-        ("dict", {"by_alias": True, "exclude_unset": True}),
-    ):
-        dump = getattr(record, name, None)
-        if callable(dump) and not isinstance(record, type):
-            try:
-                return _jsonable(dump(**options))
-            except Exception:  # noqa: BLE001, S112 - it is somebody else's method, and may be of another kind
-                continue
+    if isinstance(record, GeneratorType):
+        raise ReadError("a record is a generator, which is left to its owner")
+    if isinstance(record, Mapping) and not isinstance(record, dict):
+        record = dict(record)
+    if type(record) is not dict and not isinstance(record, type):
+        for name, options in (
+            ("model_dump", {"mode": "json", "by_alias": True}),
+            ("dict", {"by_alias": True}),
+        ):
+            dump = getattr(record, name, None)
+            if callable(dump):
+                try:
+                    return _jsonable(dump(**options, **_LEFT_OUT[_is_made_by_hand(record)]))
+                except Exception:  # noqa: BLE001, S112 - it is somebody else's method, and may be of another kind
+                    continue
     return _jsonable(record)
+
+
+_LEFT_OUT = {False: {"exclude_unset": True}, True: {"exclude_none": True}}
+"""By whether an object was made by hand, what of it is no part of the record."""
+
+
+def _is_made_by_hand(record: Record) -> bool:
+    """Say whether a model was made by somebody who left it its type, and not parsed from what a platform sent."""
+    told = getattr(record, "model_fields_set", None)
+    return isinstance(told, set) and "type" not in told and isinstance(getattr(record, "type", None), str)
 
 
 def _jsonable(record: Record) -> JSON:
@@ -103,6 +139,10 @@ def _jsonable(record: Record) -> JSON:
         try:
             return to_jsonable_python(record, serialize_unknown=True, inf_nan_mode="constants")
         except (PydanticSerializationError, ValueError, TypeError, RecursionError):
+            pass
+        try:  # it goes deeper than the other one does
+            return json.loads(json.dumps(record, default=str))
+        except (ValueError, TypeError, RecursionError):
             pass
     raise ReadError(f"a record is of a type that is no JSON: {type(record).__name__}")
 
@@ -118,6 +158,10 @@ class Reading:
 
     Attributes:
         readable: what the records are read with.
+        at_once: reads a dict that is a record of the platform, when each of them is read at once and gets the time of
+            its arrival; it gives None for any other one, for `take`.
+        takes_dicts: whether a dict is read as it is, whatever is in it, and of what is in it only scalars are kept
+            when no contents leave; else it is to be made JSON first.
     """
 
     def __init__(self, reference: Reference, *, in_order: bool, stamp: bool = True) -> None:
@@ -125,9 +169,13 @@ class Reading:
         self.readable = readable_of(reference.platform)
         self._reader = self.readable.reader(reference)
         self._take = getattr(self._reader, "take", None)
+        at_once = stamp and getattr(self._reader, "at_once", False)
+        self.at_once = None if not at_once or isinstance(self._reader, NeutralReader) else self._take
+        self.takes_dicts = bool(getattr(self._reader, "takes_dicts", False))
         self._stamp = stamp
         self._one_by_one = in_order and not getattr(self._reader, "at_once", False)
         self._keys = Keys() if self._one_by_one else None
+        self._neutral = self._reader if isinstance(self._reader, NeutralReader) else NeutralReader(reference)
 
     @property
     def duplicates(self) -> int:
@@ -148,9 +196,11 @@ class Reading:
         at = arrived if self._stamp else None
         if label is not None:
             return self._reader.feed(Answer(label=label, body=record, source="an answer"))
-        if isinstance(record, Struct):
+        if type(record) is not dict and isinstance(record, Struct):  # to ask for an instance takes long
             event = cast("Event", record)
             return (event if at is None else stamped(event, at, finished=type(event) in _TAKE_TIME),)
+        if isinstance(record, dict) and record.get("kind") in KINDS_OF_LINES:  # it may have a type as well
+            return [item for item in self._neutral.take(record, at) or () if isinstance(item, Struct)]
         if self._keys is None:
             items = self._take(record, at) if self._take is not None else None
             return self._otherwise(self._reader, record, at) if items is None else items
@@ -167,22 +217,21 @@ class Reading:
         items = None if take is None else take(record, at)
         if items is None:
             items = self._otherwise(reader, record, at)
-        told = [item for item in (*items, *reader.close()) if not isinstance(item, Caution)]
+        # What such a reader knows of the session without this record takes nothing away that others have told.
+        bare = facts_of(self._reference)
+        told = [item for item in (*items, *reader.close()) if not isinstance(item, Caution) and item != bare]
         identifier = next((item.id for item in told if not isinstance(item, (Session, Caution))), None)
         if identifier is not None and keys.claim(record, identifier) is None:
             return ()
         return told
 
     def _otherwise(self, reader: Reader, record: JSON, at: int | None) -> Iterable[Item]:
-        """Read what is not known for a single record of the platform: an answer, a neutral event, or an odd record."""
+        """Read what is not known for a single record of the platform: an answer, or an odd record."""
         take = getattr(reader, "take", None)
         recognise = getattr(self.readable, "recognise", None)
         label = None if recognise is None else recognise(record)
         if label is not None:
             return reader.feed(Answer(label=label, body=record, source="a record"))
-        if isinstance(record, dict) and record.get("kind") in KINDS_OF_LINES:
-            neutral: Sequence[Item] = Neutral().reader(self._reference).take(record, at) or ()
-            return [item for item in neutral if isinstance(item, Struct)]
         items: Sequence[Item] | None = None if take is None else take(record, at, anyhow=True)
         if items is None:
             raise ReadError(
@@ -195,12 +244,13 @@ _TAKE_TIME = frozenset({Thinking, AgentMessage})
 """What is stamped when it is finished."""
 
 
-@cache
+@lru_cache(maxsize=100)
 def readable_of(platform: str) -> Readable:
     """Give what reads the records of a platform: its fetcher, or neutral events where there is none."""
     return FETCHERS.get(platform) if platform in FETCHERS.names() else Neutral()
 
 
+@lru_cache(maxsize=256)
 def facts_of(reference: Reference) -> Session:
     """Give what the reference alone tells of a session."""
     told = readable_of(reference.platform).reader(reference).close()

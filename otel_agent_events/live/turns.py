@@ -6,25 +6,30 @@ under the request that caused it; the session's trace, which a replay makes, is 
 
 from __future__ import annotations
 
-import os
+import atexit
 import threading
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+from weakref import WeakSet
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
 from otel_agent_events.assemble import Assembler, SessionNode, TurnNode
+from otel_agent_events.attributes import Finisher
 from otel_agent_events.content import Policy
 from otel_agent_events.conventions import CONVENTIONS
+from otel_agent_events.conventions.gen_ai import GenAI
 from otel_agent_events.errors import AgentEventsError
-from otel_agent_events.events import Caution, Session
+from otel_agent_events.events import KINDS, Caution, Session
 from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labels
-from otel_agent_events.live.losses import Losses, after_fork
-from otel_agent_events.live.records import Reading, facts_of, taken
+from otel_agent_events.live.losses import PROCESS, Losses, after_fork
+from otel_agent_events.live.records import Reading, facts_of, is_time, taken
+from otel_agent_events.messages import one_line
 from otel_agent_events.otlp import SCHEMA_URL
 from otel_agent_events.own import context_attributes
 from otel_agent_events.reference import Reference
@@ -33,15 +38,15 @@ from otel_agent_events.settings import Settings
 from otel_agent_events.spans import SCOPE_NAME, SCOPE_VERSION, Identity, Resource, SpanBuilder, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from contextvars import Token
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from opentelemetry.context import Context
 
     from otel_agent_events.assemble import Node
+    from otel_agent_events.attributes import Attribute, Final
     from otel_agent_events.content import Content
-    from otel_agent_events.events import Event
+    from otel_agent_events.events import JSON, Event
     from otel_agent_events.fetchers import Item
     from otel_agent_events.live.records import Record
     from otel_agent_events.spans import Link
@@ -162,48 +167,95 @@ class TurnRecorder:
         return self.force_flush(timeout_millis)
 
 
+class _Known(NamedTuple):
+    """What is the same in all turns of a session.
+
+    Attributes:
+        named: what names the session on spans.
+        attributes: of the span of a turn, when it is opened.
+    """
+
+    labels: Labels
+    name: str
+    named: Mapping[str, Final]
+    attributes: Mapping[str, Final]
+    link: trace.Link
+
+
 class _Making:
     """How turns become spans: what all turns of a recorder share."""
 
     def __init__(
-        self, *, tracer: trace.Tracer, policy: Policy, conventions: tuple[str, ...], replayed: Identity
+        self,
+        *,
+        tracer: trace.Tracer,
+        policy: Policy,
+        conventions: tuple[str, ...],
+        replayed: Identity,
     ) -> None:
         self.tracer = tracer
         self.policy = policy
+        self.finisher = Finisher(policy.max_value)
         self._plugins = [CONVENTIONS.get(name) for name in conventions]
+        self._by_templates = policy.content == "none" and all(type(each) is GenAI for each in self._plugins)
         self._replayed = replayed
         view = View(content=policy.content, max_value=policy.max_value, conventions=conventions)
         self._identity = replace(replayed, view=view)
-        self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[object, ...], Labels] = OrderedDict()
+        self._lock = threading.RLock()
+        self._known: OrderedDict[tuple[object, ...], _Known] = OrderedDict()
         after_fork(self._in_child)
 
-    def root_of(self, reference: Reference) -> Link:
-        """Derive a link to the root that a replay of the session has."""
-        return self._replayed.root_of(reference)
-
-    def labels(self, session: Session) -> Labels:
-        """Give what labels the events of a session of which so much is known."""
-        known = (session.reference, session.id, session.agent_name, session.user)
+    def known(self, session: Session) -> _Known:
+        """Give what is the same in all turns of a session of which so much is known."""
+        facts = (
+            session.reference,
+            session.id,
+            session.agent_name,
+            session.agent_id,
+            session.user,
+            session.model,
+            session.service,
+        )
         with self._lock:
-            labels = self._known.get(known)
-            if labels is None:
-                builder = SpanBuilder(
-                    session,
-                    identity=self._identity,
-                    conventions=self._plugins,
-                    resource=Resource({}),
-                    linked=self._replayed,
-                )
-                labels = self._known[known] = Labels(builder, has_contents=self.policy.content != "none")
+            known = self._known.get(facts)
+            if known is None:
+                known = self._known[facts] = self._learn(session)
                 if len(self._known) > _MOST_SESSIONS:
                     self._known.popitem(last=False)
             else:
-                self._known.move_to_end(known)
-        return labels
+                self._known.move_to_end(facts)
+        return known
+
+    def _learn(self, session: Session) -> _Known:
+        builder = SpanBuilder(
+            session,
+            identity=self._identity,
+            conventions=self._plugins,
+            resource=Resource({}),
+            linked=self._replayed,
+        )
+        # What an event points to within its session is in the session's own trace.
+        builder.trace_id = builder.own_trace_id = self._replayed.trace_id(session.reference)
+        labels = Labels(builder, self.policy, by_templates=self._by_templates)
+        finished = self.finisher.attributes
+        root = self._replayed.root_of(session.reference)
+        named = finished({REFERENCE: str(session.reference), TRACE_ID: root.trace_id.hex()})
+        told = {
+            "gen_ai.provider.name": session.reference.platform,
+            "gen_ai.agent.id": session.agent_id,
+            "otel_agent_events.timing": "recorded",
+        }
+        name = f"invoke_agent {session.agent_name}" if session.agent_name else "invoke_agent"
+        return _Known(
+            labels=labels,
+            name=self.finisher.text(name)[0],
+            named=named,
+            attributes={**builder.constants("turn"), **named, **finished(told)},
+            link=_linked(root, finished(root.attributes)),
+        )
 
     def _in_child(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 class Turn:
@@ -233,14 +285,16 @@ class Turn:
         self._reference = reference
         self._losses = losses
         self._given = {name: told for name, told in (("agent_name", agent), ("user", user)) if told is not None}
-        self._number = number
-        self._first_index = first_index
-        self._lock = threading.Lock()
+        self._number = _whole(number)
+        self._first_index = _whole(first_index)
+        # The thread that holds it may ask for it again: what is closed when garbage is collected may be a turn.
+        self._lock = threading.RLock()
         self._process = 0
-        self._begun = self._ended = False
+        self._begun = self._ended = self._is_sampled_out = self._takes_dicts = False
         self._context: Context | None = None
-        self._token: Token[Context] | None = None
+        self._entered: list[_Entered | None] = []
         self._reading: Reading | None = None
+        self._read_at_once: Callable[[JSON, int], Iterable[Item] | None] | None = None
         self._assembler: Assembler | None = None
         self._labels: Labels | None = None
         self._session: Session | None = None
@@ -249,18 +303,17 @@ class Turn:
 
     def __enter__(self) -> Self:
         self.start()
-        if self._context is not None:
-            self._token = contexts.attach(self._context)
+        self._entered.append(self._enter())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A generator may be left in another task than it was entered in: there is nothing of ours to undo there then.
-        if self._token is not None and trace.get_current_span() is self.span:
-            contexts.detach(self._token)
-        self._token = None
-        self.end(error, complete=error is None)
+        entered = self._entered.pop() if self._entered else None
+        if entered is not None:
+            entered.leave()
+        if not self._entered:
+            self.end(error, complete=error is None)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -275,18 +328,21 @@ class Turn:
         with self._counting("turns"):
             if not self._begun and self._making is not None and self._reference is not None:
                 self._begun = True
-                self._process = os.getpid()
+                self._process = PROCESS.number
                 self._open(self._making, self._reference)
 
     @contextmanager
     def current(self) -> Iterator[None]:
         """Make the turn's span the current one in this block."""
-        token = None if self._context is None else contexts.attach(self._context)
+        entered = self._enter()
         try:
             yield
         finally:
-            if token is not None and trace.get_current_span() is self.span:
-                contexts.detach(token)
+            if entered is not None:
+                entered.leave()
+
+    def _enter(self) -> _Entered | None:
+        return None if self._context is None or self._ended else _Entered(self.span)
 
     def end(self, error: BaseException | None = None, *, error_type: str | None = None, complete: bool = True) -> None:
         """End the turn; what is told only at the end is recorded. A second call does nothing.
@@ -296,19 +352,35 @@ class Turn:
             error_type: why it failed, when that is no exception: such as the status of an answer.
             complete: False when the rest of the turn never came.
         """
+        making = self._making
+        if making is None or not self._begun or self._process != PROCESS.number:
+            return
         if isinstance(error, GeneratorExit):  # whoever consumes it wants no more
             error, complete = None, False
-        with self._counting("turns"), self._lock:
-            if self._ended or not self._begun or self._process != os.getpid():
+        nodes: Sequence[Node] = ()
+        with self._lock:
+            if self._ended:
                 return
             self._ended = True
-            try:
-                if self.recording:
-                    self._finish(_type_of(error) if error is not None else error_type, complete=complete)
-            finally:
-                self.recording = False
-                self.span.end()
-                self._assembler = self._reading = None
+            recording, self.recording = self.recording, False
+        with self._counting("turns"), self._lock:
+            if recording:
+                nodes = self._rest(making)
+        _OPEN.discard(self)
+        if recording:
+            for node in nodes:
+                if isinstance(node, SessionNode):
+                    with self._counting("turns"):
+                        complete = complete and node.complete
+                        error_type = error_type or (None if node.failure is None else node.failure.type)
+                        self._tell(making, node)
+                else:
+                    self._emit(making, node)
+            with self._counting("turns"):
+                told = _type_of(error) if error is not None else error_type
+                self._sum_up(making, told, complete=complete and (self._session is None or self._session.complete))
+        with self._counting("turns"):
+            self.span.end()
 
     # --- records --------------------------------------------------------------------------------------
 
@@ -321,22 +393,32 @@ class Turn:
             at: nanoseconds since 1970 at which it came: the time of a record that tells none. Now, if nothing is said.
         """
         if not self.recording:
-            if self._ended or not self._begun:
+            if not self._is_sampled_out:
                 self._losses.count(1, "records of a turn that is not open")
             return
+        making = self._making
+        if making is None or self._process != PROCESS.number:  # asked before the lock, which nobody gives back here
+            self._losses.count(1, "records of a turn that another process has opened")
+            return
         try:
-            arrived = time.time_ns() if at is None else at
+            arrived = at if at is not None and is_time(at) else time.time_ns()
+            as_is = self._takes_dicts and type(record) is dict and type(record.get("created_at", "")) is str
+            told = record if as_is else taken(record)
             with self._lock:
-                reading = self._reading
-                if reading is None or self._making is None or self._process != os.getpid():
-                    self._losses.count(1, "records of a turn that is not open here")
+                if self._reading is None:
+                    self._losses.count(1, "records of a turn that is not open")
                     return
-                told = record if type(record) is dict else taken(record)
-                self._take(self._making, reading.take(told, arrived))
-        except AgentEventsError as error:
-            self._losses.count(1, f"records: {error}")
+                items = None
+                if as_is and self._read_at_once is not None and "kind" not in record:  # as a neutral event has one
+                    items = self._read_at_once(told, arrived)
+                if items is None:
+                    items = self._reading.take(told, arrived)
+                nodes = self._take(making, items)
         except Exception as error:  # noqa: BLE001 - nothing of ours may hurt the host
-            self._losses.count(1, f"records: {_words(error)}")
+            self._lose("records", error)
+            return
+        for node in nodes:
+            self._emit(making, node)
 
     # --- how ------------------------------------------------------------------------------------------
 
@@ -345,128 +427,202 @@ class Turn:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - nothing of ours may hurt the host
-            self._losses.count(1, f"{what}: {_words(error)}")
+            self._lose(what, error)
+
+    def _lose(self, what: str, error: Exception) -> None:
+        self._losses.count(1, f"{what}: {_words(error, self._reference)}")
 
     def _open(self, making: _Making, reference: Reference) -> None:
-        session = self._with_given(facts_of(reference))
-        self._session = making.policy.session(session)
-        self._labels = labels = making.labels(self._session)
-        root = making.root_of(reference)
-        link = trace.Link(_context_of(root), dict(root.attributes))
-        named = {REFERENCE: str(reference), TRACE_ID: root.trace_id.hex()}
+        session = making.policy.session(self._with_given(facts_of(reference)))
+        known = making.known(session)
         host = trace.get_current_span()
         if host.is_recording():
-            _mark(host, named, link)
-        attributes = {
-            **labels.builder.constants("turn"),
-            **named,
-            "gen_ai.provider.name": reference.platform,
-            "otel_agent_events.timing": "recorded",
-        }
-        if session.agent_id is not None:
-            attributes["gen_ai.agent.id"] = session.agent_id
+            with self._counting("names on the span of a host"):
+                _mark(host, known.named, known.link)
+        attributes = dict(known.attributes)
         if self._number is not None:
             attributes[TURN] = self._number
-        name = f"invoke_agent {session.agent_name}" if session.agent_name else "invoke_agent"
-        self.span = making.tracer.start_span(name, attributes=attributes, links=[link])
+        self.span = making.tracer.start_span(known.name, attributes=attributes, links=[known.link])
         self._context = trace.set_span_in_context(self.span)
-        if self.span.is_recording():
+        self._is_sampled_out = not self.span.is_recording()
+        if not self._is_sampled_out:
+            self._session, self._labels = session, known.labels
             self._reading = Reading(reference, in_order=True)
+            self._takes_dicts = self._reading.takes_dicts and making.policy.content == "none"
+            self._read_at_once = self._reading.at_once
             self.recording = True
+            _remember(self)
 
     def _with_given(self, session: Session) -> Session:
         return replace(session, **self._given) if self._given else session  # type: ignore[arg-type]
 
-    def _take(self, making: _Making, items: Iterable[Item]) -> None:
-        events: list[Event] = []
-        for item in items:
-            if isinstance(item, Session):
-                session = making.policy.session(self._with_given(item))
-                if session != self._session:
-                    self._session = session
-                    self._labels = making.labels(session)
-                    if self._assembler is not None:
-                        self._assembler.learn(session)
-            elif not isinstance(item, Caution):
-                events.append(making.policy.event(item))
-        if events:
-            assembler = self._assembler
-            if assembler is None:
-                assert self._session is not None  # noqa: S101 - it is known since it was opened
-                assembler = self._assembler = Assembler(self._session)
-            for node in assembler.feed(*events):
-                self._emit(making, node)
+    def _take(self, making: _Making, items: Iterable[Item]) -> Sequence[Node]:
+        """Give the nodes that are closed by what was read."""
+        nodes: list[Node] = []
+        try:
+            for item in items:
+                try:
+                    if type(item) in KINDS and self._assembler is not None:  # most often
+                        nodes += self._assembler.feed(item)  # type: ignore[arg-type]
+                    elif isinstance(item, Session):
+                        self._learn(making, item)
+                    elif not isinstance(item, Caution):
+                        nodes += self._assembled(item)
+                except Exception as error:  # noqa: BLE001 - one bad event must cost no other
+                    self._lose("events", error)
+        except Exception as error:  # noqa: BLE001 - what was read before it counts
+            self._lose("records", error)
+        return nodes
+
+    def _learn(self, making: _Making, session: Session) -> None:
+        session = making.policy.session(self._with_given(session))
+        if session == self._session:
+            return
+        self._session = session
+        if self._assembler is None:  # what events say of their session is fixed at the first one
+            self._labels = making.known(session).labels
+        else:
+            self._assembler.learn(session)
+
+    def _assembled(self, *events: Event) -> Sequence[Node]:
+        if self._assembler is None:
+            assert self._session is not None  # noqa: S101 - it is known since it was opened
+            self._assembler = Assembler(self._session)
+        return self._assembler.feed(*events)
+
+    def _rest(self, making: _Making) -> Sequence[Node]:
+        """Give the nodes that are closed by the end, the root last if there was any event."""
+        reading, self._reading = self._reading, None
+        nodes = [] if reading is None else list(self._take(making, reading.close()))
+        assembler, self._assembler = self._assembler, None
+        return nodes if assembler is None else [*nodes, *assembler.close()]
 
     def _emit(self, making: _Making, node: Node) -> None:
-        assert self._labels is not None  # noqa: S101 - it is there since it was opened
-        label = self._labels.of(node)
-        attributes = label.attributes
-        if self._number is not None:
-            attributes[TURN] = self._number
-        if self._first_index is not None:
-            attributes[INDEX] = self._first_index + getattr(node, "index", 1) - 1
-            result_index = getattr(node, "result_index", None)
-            if result_index is not None:
-                attributes[RESULT_INDEX] = self._first_index + result_index - 1
-        span = making.tracer.start_span(
-            label.name,
-            context=self._context,
-            kind=_KINDS[label.kind],
-            attributes=attributes,
-            links=[trace.Link(_context_of(link), dict(link.attributes)) for link in label.links]
-            if label.links
-            else None,
-            start_time=node.start.at,
-        )
-        if label.failed:
-            span.set_status(trace.Status(trace.StatusCode.ERROR, label.description))
-        span.end(node.end.at)
+        try:
+            assert self._labels is not None  # noqa: S101 - it is there since it was opened
+            label = self._labels.of(node)
+            attributes = label.attributes
+            if self._number is not None:
+                attributes[TURN] = self._number
+            if self._first_index is not None:
+                attributes[INDEX] = self._first_index + getattr(node, "index", 1) - 1
+                result_index = getattr(node, "result_index", None)
+                if result_index is not None:
+                    attributes[RESULT_INDEX] = self._first_index + result_index - 1
+            span = making.tracer.start_span(
+                label.name,
+                context=self._context,
+                kind=_KINDS[label.kind],
+                attributes=attributes,
+                links=[_linked(link, link.attributes) for link in label.links] if label.links else None,
+                start_time=node.start.at,
+            )
+            if label.failed:
+                span.set_status(trace.Status(trace.StatusCode.ERROR, label.description))
+            span.end(node.end.at)
+        except Exception as error:  # noqa: BLE001 - one bad span must cost no other, and not hurt the host
+            self._lose("spans", error)
 
-    def _finish(self, error_type: str | None, *, complete: bool) -> None:
-        making, reading = self._making, self._reading
-        if making is None or reading is None:
-            return
-        self._take(making, reading.close())
-        if self._assembler is not None:
-            for node in self._assembler.close():
-                if isinstance(node, SessionNode):
-                    complete = complete and node.complete
-                    error_type = error_type or (None if node.failure is None else node.failure.type)
-                    self._tell(node)
-                else:
-                    self._emit(making, node)
-        self.span.set_attribute(COMPLETE, complete)
-        if self._session is not None and self._session.context is not None:
-            usage = context_attributes(self._session.context)
-            self.span.set_attributes({name: told for name, told in usage.items() if told is not None})
-        if error_type is not None:
-            self.span.set_attribute("error.type", error_type)
-            self.span.set_status(trace.Status(trace.StatusCode.ERROR))
-
-    def _tell(self, root: SessionNode) -> None:
+    def _tell(self, making: _Making, root: SessionNode) -> None:
         """Say on the turn's span what was asked and answered, as a replay says it of a turn."""
-        assert self._labels is not None  # noqa: S101 - it is there since it was opened
         node = TurnNode(root.start, root.end, self._number or 0, root.first, root.last, None)
-        attributes = self._labels.of(node).attributes
+        known = making.known(root.session)
+        attributes = known.labels.of(node).attributes
         attributes.pop("otel_agent_events.timing", None)
         self.span.set_attributes(attributes)
+        self.span.update_name(known.name)  # the agent's name may have become known since
+
+    def _sum_up(self, making: _Making, error_type: str | None, *, complete: bool) -> None:
+        """Say on the turn's span how it ended."""
+        told: dict[str, Attribute | None] = {COMPLETE: complete, "error.type": error_type}
+        if self._session is not None and self._session.context is not None:
+            told.update(context_attributes(self._session.context))
+        self.span.set_attributes(making.finisher.attributes(told))
+        if error_type is not None:
+            self.span.set_status(trace.Status(trace.StatusCode.ERROR))
 
 
-def _mark(host: trace.Span, named: Mapping[str, str], link: trace.Link) -> None:
-    """Name the session on the span of the host, and link its root once."""
-    host.set_attributes(dict(named))
+class _Entered:
+    """A block in which a span is the current one.
+
+    A generator is left when it is closed: maybe in another task or thread than it was begun in, and maybe after another
+    one that was begun within it.
+    """
+
+    __slots__ = ("_below", "_here", "_is_left", "_outer", "_token")
+
+    def __init__(self, span: trace.Span) -> None:
+        self._outer = contexts.get_current()
+        self._below = _HERE.get()
+        self._is_left = False
+        self._here = _HERE.set(self)
+        self._token = contexts.attach(trace.set_span_in_context(span))
+
+    def leave(self) -> None:
+        """Let the span be current that was so before."""
+        self._is_left = True
+        try:
+            _HERE.reset(self._here)
+        except ValueError:  # it is another context, in which there is nothing of ours to undo
+            return
+        contexts.detach(self._token)
+        below = self._below
+        while below is not None and below._is_left:  # noqa: SLF001 - one of our own
+            contexts.attach(below._outer)  # noqa: SLF001
+            below = below._below  # noqa: SLF001
+            _HERE.set(below)
+
+
+_HERE: ContextVar[_Entered | None] = ContextVar("otel_agent_events.turn", default=None)
+"""The block that was entered last here. A token of it tells whether that was in this very context."""
+
+
+_OPEN: WeakSet[Turn] = WeakSet()
+"""Turns that are open."""
+
+
+def _remember(turn: Turn) -> None:
+    if not _AT_EXIT.is_set():
+        # What is registered last is called first: so the tracer provider, which is there by now, still takes spans.
+        _AT_EXIT.set()
+        atexit.register(_end_all)
+    _OPEN.add(turn)
+
+
+def _end_all() -> None:
+    for turn in list(_OPEN):
+        turn.end(complete=False)
+
+
+_AT_EXIT = threading.Event()
+"""Set when it is seen to that open turns end with the interpreter."""
+
+
+def _mark(host: trace.Span, named: Mapping[str, Final], link: trace.Link) -> None:
+    """Name the session on the span of the host, and link its root once. The first session that it serves names it."""
+    if REFERENCE not in (getattr(host, "attributes", None) or ()):
+        host.set_attributes(dict(named))
     linked = getattr(host, "links", None) or ()
     if all(each.context.span_id != link.context.span_id for each in linked):
         host.add_link(link.context, link.attributes)
 
 
-def _context_of(link: Link) -> trace.SpanContext:
-    return trace.SpanContext(
+def _linked(link: Link, attributes: Mapping[str, Final]) -> trace.Link:
+    context = trace.SpanContext(
         int.from_bytes(link.trace_id, "big"),
         int.from_bytes(link.span_id, "big"),
         is_remote=True,
         trace_flags=trace.TraceFlags(link.trace_flags),
     )
+    return trace.Link(context, dict(attributes))
+
+
+def _whole(told: object) -> int | None:
+    """Give a number as a span can have it; a caller may have handed on anything."""
+    return told if isinstance(told, int) and -_MOST_WHOLE <= told < _MOST_WHOLE else None
+
+
+_MOST_WHOLE = 2**62
 
 
 def _type_of(error: BaseException) -> str:
@@ -474,6 +630,9 @@ def _type_of(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _words(error: Exception) -> str:
-    """Name what went wrong within us; its words may hold contents."""
-    return str(error) if isinstance(error, AgentEventsError) else _type_of(error)
+def _words(error: Exception, reference: Reference | None = None) -> str:
+    """Name what went wrong within us; the words of others may hold contents."""
+    if not isinstance(error, AgentEventsError):
+        return _type_of(error)
+    # One reason for all sessions: there is only room for so many.
+    return one_line(str(error).removeprefix(f"{reference}: "))

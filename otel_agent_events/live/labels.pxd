@@ -1,0 +1,16 @@
+# What the fields of `labels.py` are, for a C compiler: the same source is compiled where there is one.
+
+
+cdef class Labels:
+    cdef public object builder
+    cdef object _policy
+    cdef public dict _templates
+
+    cpdef object of(self, object node)
+    cdef object _new(self, dict templates, object shape, object node)
+    cdef object _as_it_may_leave(self, object node)
+
+
+cdef object _shape_of_event(object node, object event)
+cdef object _shape_of_pair(object node, object call, object result)
+cdef bint _says_more(object event)
