@@ -26,7 +26,7 @@ from otel_agent_events.conversion import MOST, Conversion, Options
 from otel_agent_events.errors import AgentEventsError, UsageError
 from otel_agent_events.events import Session
 from otel_agent_events.fetchers.client import parse_json
-from otel_agent_events.live.losses import Losses, after_fork
+from otel_agent_events.live.losses import PROCESS, Losses, after_fork
 from otel_agent_events.live.outbox import PAUSES, Exporting, Flush, Outbox
 from otel_agent_events.live.records import Reading, facts_of, snapshot
 from otel_agent_events.otlp import connect, tls
@@ -309,12 +309,12 @@ class LiveSession:
         self._desk = desk
         self._losses = losses
         self._job = job
-        self._process = os.getpid()
+        self._process = PROCESS.number
 
     @property
     def recording(self) -> bool:
         """Whether it is open, and recorded."""
-        return self._job is not None and self._process == os.getpid()
+        return self._job is not None and self._process == PROCESS.number
 
     def record(self, record: Record, *, at: int | None = None, label: str | None = None) -> None:
         """Record what happened.
@@ -327,7 +327,7 @@ class LiveSession:
                 is not seen from the answer itself. A single record needs none.
         """
         job = self._job
-        if job is None or self._process != os.getpid():
+        if job is None or self._process != PROCESS.number:
             if self.trace_id is not None:
                 self._losses.count(1, "records of a session that is not open here")
             return
@@ -345,7 +345,7 @@ class LiveSession:
             complete: False when the rest of it will not be recorded.
         """
         job, self._job = self._job, None
-        if job is not None and self._process == os.getpid():
+        if job is not None and self._process == PROCESS.number:
             self._desk.end(job, complete=complete)
 
     def __del__(self) -> None:
@@ -437,7 +437,9 @@ class _Desk:
         self._most_bytes = most_bytes
         self._over = False
         self._reset()
-        _DESKS[WeakMethod(self.hold, _forget)] = WeakMethod(self.let_go)
+        for dead in [hold for hold in list(_DESKS) if hold() is None]:
+            _DESKS.pop(dead, None)
+        _DESKS[WeakMethod(self.hold)] = WeakMethod(self.let_go)
 
     def _reset(self) -> None:
         self.encoder = Encoder()
@@ -674,10 +676,6 @@ class _Desk:
 
 _DESKS: dict[WeakMethod[Callable[[], None]], WeakMethod[Callable[[], None]]] = {}
 """Of all recorders, what is called before a fork, and what in the parent after it."""
-
-
-def _forget(hold: WeakMethod[Callable[[], None]]) -> None:
-    _DESKS.pop(hold, None)
 
 
 def _before_fork() -> None:
