@@ -124,6 +124,21 @@ def test_every_span_is_sent_once_and_no_request_is_above_the_caps(
     assert counted(outcomes) == Counted(acknowledged=number)
 
 
+def test_an_owner_may_have_the_first_thread_before_there_are_spans_and_ends_it_himself() -> None:
+    script = Script([Acknowledged()])
+    destination = sender(script)
+    destination.begin()
+    destination.begin()
+    (thread,) = destination._threads
+    assert thread.is_alive()
+
+    destination.put(HEAD, bodies(2))
+    destination.close()
+
+    assert script.asked == [[1, 2]]
+    assert not thread.is_alive()
+
+
 def test_what_is_submitted_keeps_its_owner_its_place_and_its_head() -> None:
     script = Script([Acknowledged()])
     destination = sender(script)
