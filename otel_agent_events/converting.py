@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from otel_agent_events import times
 from otel_agent_events.content import Policy
-from otel_agent_events.conventions import CONVENTIONS
+from otel_agent_events.conventions import plugins_of
 from otel_agent_events.conversion import Conversion, Options
 from otel_agent_events.errors import SessionError, UsageError
 from otel_agent_events.events import KINDS, Caution, Session
@@ -137,7 +137,7 @@ def convert(
         shift_to=shift_to,
         max_trace_bytes=max_trace_bytes,
     )
-    plugins = plugins_of(options)
+    plugins = plugins_of(options.conventions)
     if not isinstance(fetched, Fetched):
         fetched = _gathered(fetched, session)
     elif session is not None:
@@ -201,17 +201,6 @@ def options_of(
     if options.parent is not None and options.max_trace_bytes is not None:
         raise UsageError("--traceparent puts a session into a trace that is there, and --max-trace-bytes splits it")
     return options
-
-
-def plugins_of(options: Options) -> list[Convention]:
-    """Give the conventions that the options name.
-
-    Raises:
-        UsageError: one of them is not installed, or there is none.
-    """
-    if not options.conventions:
-        raise UsageError("no convention was named, and the first one names the spans; there is gen_ai")
-    return [CONVENTIONS.get(name) for name in options.conventions]
 
 
 # --- what is converted --------------------------------------------------------------------------------

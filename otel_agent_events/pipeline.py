@@ -17,7 +17,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_agent_events.converting import options_of, plugins_of
+from otel_agent_events.conventions import plugins_of
+from otel_agent_events.converting import options_of
 from otel_agent_events.delivery import Delivery
 from otel_agent_events.errors import UsageError
 from otel_agent_events.ledger import Ledger, LedgerError
@@ -154,7 +155,7 @@ def replay(  # noqa: C901 - one step after the other, each said in a line
         shift_to=shift_to,
         max_trace_bytes=max_trace_bytes,
     )
-    plugins = plugins_of(options)
+    plugins = plugins_of(options.conventions)
     notes: list[str] = []
 
     def note(line: str) -> None:

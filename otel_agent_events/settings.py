@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 from urllib.parse import unquote, urlsplit
 
-from otel_agent_events.content import DEFAULT_MAX_VALUE, Content
+from otel_agent_events.content import CONTENTS, DEFAULT_MAX_VALUE, Content
 from otel_agent_events.errors import UsageError
 from otel_agent_events.otlp import Compression, Endpoint, WireProtocol
 
@@ -108,8 +108,14 @@ class Settings:
         return (None if folder is None else f"sqlite:///{folder / 'ledger.db'}"), False
 
     def content(self, option: Content | None) -> Content:
-        """Say what of the contents may leave: the option, else what the conventions' variable says."""
+        """Say what of the contents may leave: the option, else what the conventions' variable says.
+
+        Raises:
+            UsageError: the option is none of the three.
+        """
         if option is not None:
+            if option not in CONTENTS:
+                raise UsageError(f"the content is {option!r}; it is one of {', '.join(CONTENTS)}")
             return option
         capture = (self.get(_CAPTURE) or "").upper()
         return "scrubbed" if capture in {"", "SPAN_ONLY", "SPAN_AND_EVENT", "TRUE"} else "none"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from otel_agent_events.errors import UsageError
 from otel_agent_events.events import value
 from otel_agent_events.plugins import Plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from otel_agent_events.assemble import Node, NodeKind
     from otel_agent_events.attributes import Attribute
@@ -57,3 +58,14 @@ class Convention(Protocol):
 
 
 CONVENTIONS: Plugins[Convention] = Plugins("otel_agent_events.conventions", "convention")
+
+
+def plugins_of(names: Sequence[str]) -> list[Convention]:
+    """Give the conventions of these names.
+
+    Raises:
+        UsageError: one of them is not installed, or there is none.
+    """
+    if not names:
+        raise UsageError("no convention was named, and the first one names the spans; there is gen_ai")
+    return [CONVENTIONS.get(name) for name in names]

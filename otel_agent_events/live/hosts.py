@@ -32,7 +32,7 @@ class Hosts:
 
     def has(self, scheme: str, host: str, port: int | None) -> bool:
         """Say whether a URL with these parts is watched; without a port it has the usual one of its scheme."""
-        name = host.lower().rstrip(".")
+        name = _plain(host)
         return (
             self._every
             or (name, None) in self._known
@@ -49,4 +49,15 @@ def _parse(name: str) -> tuple[str, int | None]:
         host, port, bare = None, None, False
     if not host or not bare or " " in host:
         raise UsageError("a host to watch is none; it looks like api.example.org, localhost:8080 or https://host/path")
-    return host.rstrip("."), port
+    return _plain(host), port
+
+
+def _plain(host: str) -> str:
+    """Spell a host in one way: clients show `bücher.example` for what is `xn--bcher-kva.example` on the wire."""
+    name = host.lower().rstrip(".")
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return name

@@ -26,7 +26,8 @@ from opentelemetry import context
 
 from otel_agent_events.errors import UsageError
 from otel_agent_events.live.hosts import Hosts
-from otel_agent_events.live.turns import TurnRecorder
+from otel_agent_events.live.losses import after_fork
+from otel_agent_events.live.turns import TurnRecorder, is_entered
 from otel_agent_events.live.watching import Watch, unharmed
 from otel_agent_events.reference import Reference
 from otel_agent_events.settings import Settings
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 LIBRARIES = ("httpx", "httpx2")
 _CLIENTS = ("Client", "AsyncClient")
 _EVENTS = re.compile(r"(?:/[^?]*)?/v2/agents/([^/?]+)/sessions/([^/?]+)/events/?(?:\?.*)?", re.DOTALL)
-_SUPPRESSED = "suppress_instrumentation"  # what OpenTelemetry's suppress_instrumentation() sets
+_PLAIN = "suppress_instrumentation"
+_SUPPRESSED = (_PLAIN, getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", _PLAIN))
+"""What OpenTelemetry's instrumentations set in a context, and what its API sets, where nothing is to be watched."""
 
 
 class HTTPXClient(Protocol):
@@ -96,7 +99,7 @@ def instrument_httpx(
     told = Settings.here().watched_hosts() if hosts is None else [hosts] if isinstance(hosts, str) else hosts
     watched = Hosts(told)
     watcher = _Watcher(recorder or TurnRecorder(tracer_provider=tracer_provider, content=content), watched)
-    with _lock:
+    with _lock.held():
         if client is None:
             _everywhere.start(watcher)
         else:
@@ -113,7 +116,7 @@ def uninstrument_httpx(client: HTTPXClient | None = None) -> None:
     Args:
         client: the one to leave alone; None for all clients, however they came to be watched.
     """
-    with _lock:
+    with _lock.held():
         if client is None:
             _everywhere.stop()
             _clients.clear()
@@ -246,7 +249,7 @@ class _Everywhere(MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             original(module)
-            with _lock:
+            with _lock.held():
                 if self.watcher is not None and module.__name__ in LIBRARIES:
                     self.wrap(module)
 
@@ -254,7 +257,23 @@ class _Everywhere(MetaPathFinder):
         loader.exec_module = exec_module
 
 
-_lock = threading.RLock()
+class _Lock:
+    """Held by whoever changes what is watched; a child that is forked meanwhile has one of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        after_fork(self._in_child)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        with self._lock:
+            yield
+
+    def _in_child(self) -> None:
+        self._lock = threading.RLock()
+
+
+_lock = _Lock()
 _clients = _Clients()
 _patches = _Patches()
 _everywhere = _Everywhere()
@@ -296,10 +315,12 @@ def _watch_if_wanted(client: object) -> None:
 def _begin(client: object, request: Any) -> Watch | None:
     """Open a turn if this request is to be watched."""
     watcher = _clients.watcher(client)
-    if watcher is None or context.get_value(_SUPPRESSED):
+    if watcher is None or any(map(context.get_value, _SUPPRESSED)):
         return None
     session = watcher.session(request)
-    return None if session is None else Watch(watcher.recorder, watcher.recorder.turn(session), _in_memory(request))
+    if session is None or is_entered(session):  # a turn that is recorded by hand is recorded once
+        return None
+    return Watch(watcher.recorder, watcher.recorder.turn(session), _in_memory(request))
 
 
 def _in_memory(request: Any) -> bytes:

@@ -1,7 +1,7 @@
 # What the fields of `labels.py` are, for a C compiler: the same source is compiled where there is one.
 
 
-cdef class Labels:
+cdef class Labeller:
     cdef public object builder
     cdef object _policy
     cdef public dict _templates

@@ -60,7 +60,7 @@ class _Template(NamedTuple):
     failed: bool
 
 
-class Labels:
+class Labeller:
     """Label the nodes of one session.
 
     Args:

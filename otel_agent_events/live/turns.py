@@ -9,12 +9,13 @@ from __future__ import annotations
 import atexit
 import threading
 import time
+from _thread import start_new_thread
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
-from weakref import WeakSet
+from weakref import ReferenceType, ref
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -22,11 +23,11 @@ from opentelemetry import trace
 from otel_agent_events.assemble import Assembler, SessionNode, TurnNode
 from otel_agent_events.attributes import Finisher
 from otel_agent_events.content import Policy
-from otel_agent_events.conventions import CONVENTIONS
+from otel_agent_events.conventions import plugins_of
 from otel_agent_events.conventions.gen_ai import GenAI
-from otel_agent_events.errors import AgentEventsError
+from otel_agent_events.errors import AgentEventsError, UsageError
 from otel_agent_events.events import KINDS, Caution, Session
-from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labels
+from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labeller
 from otel_agent_events.live.losses import PROCESS, Losses, after_fork
 from otel_agent_events.live.records import Reading, facts_of, is_time, taken
 from otel_agent_events.messages import one_line
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 REFERENCE = "otel_agent_events.session.reference"
 TRACE_ID = "otel_agent_events.session.trace_id"
 COMPLETE = "otel_agent_events.turn.complete"
+WARNINGS = "otel_agent_events.turn.warnings"
 
 FLUSH = 30_000
 """Milliseconds that a flush may take when nothing is said: the SDK's own default."""
@@ -140,7 +142,10 @@ class TurnRecorder:
             losses.count(1, "turns after the recorder was shut down")
             return Turn(None, None, losses)
         try:
-            reference = session if isinstance(session, Reference) else Reference.parse(session)
+            reference = _named(session)
+            if reference is None:
+                losses.count(1, "turns of a session that was not named as PLATFORM:PATH, such as vectara:AGENT/SESSION")
+                return Turn(None, None, losses)
             return Turn(self._making, reference, losses, agent=agent, user=user, number=number, first_index=first_index)
         except Exception as error:  # noqa: BLE001 - the host asked for a span, and gets no exception
             losses.count(1, f"turns: {_words(error)}")
@@ -175,7 +180,7 @@ class _Known(NamedTuple):
         attributes: of the span of a turn, when it is opened.
     """
 
-    labels: Labels
+    labels: Labeller
     name: str
     named: Mapping[str, Final]
     attributes: Mapping[str, Final]
@@ -196,7 +201,7 @@ class _Making:
         self.tracer = tracer
         self.policy = policy
         self.finisher = Finisher(policy.max_value)
-        self._plugins = [CONVENTIONS.get(name) for name in conventions]
+        self._plugins = plugins_of(conventions)
         self._by_templates = policy.content == "none" and all(type(each) is GenAI for each in self._plugins)
         self._replayed = replayed
         view = View(content=policy.content, max_value=policy.max_value, conventions=conventions)
@@ -236,7 +241,7 @@ class _Making:
         )
         # What an event points to within its session is in the session's own trace.
         builder.trace_id = builder.own_trace_id = self._replayed.trace_id(session.reference)
-        labels = Labels(builder, self.policy, by_templates=self._by_templates)
+        labels = Labeller(builder, self.policy, by_templates=self._by_templates)
         finished = self.finisher.attributes
         root = self._replayed.root_of(session.reference)
         named = finished({REFERENCE: str(session.reference), TRACE_ID: root.trace_id.hex()})
@@ -284,7 +289,8 @@ class Turn:
         self._making = making
         self._reference = reference
         self._losses = losses
-        self._given = {name: told for name, told in (("agent_name", agent), ("user", user)) if told is not None}
+        given = (("agent_name", agent), ("user", user))
+        self._given = {name: told for name, told in given if isinstance(told, str) and told}
         self._number = _whole(number)
         self._first_index = _whole(first_index)
         # The thread that holds it may ask for it again: what is closed when garbage is collected may be a turn.
@@ -296,8 +302,16 @@ class Turn:
         self._reading: Reading | None = None
         self._read_at_once: Callable[[JSON, int], Iterable[Item] | None] | None = None
         self._assembler: Assembler | None = None
-        self._labels: Labels | None = None
+        self._labels: Labeller | None = None
         self._session: Session | None = None
+        self._warnings: list[str] = []
+
+    def __del__(self) -> None:
+        # Whoever opened it has dropped it. What the collector interrupts may hold a lock that ending it needs, so that
+        # a thread does it; this way to start one waits for nothing.
+        if self.__dict__.get("_begun") and not self._ended:
+            with suppress(RuntimeError):  # there are no more threads when the interpreter ends
+                start_new_thread(_end_dropped, (self,))
 
     # --- open and close -------------------------------------------------------------------------------
 
@@ -342,7 +356,7 @@ class Turn:
                 entered.leave()
 
     def _enter(self) -> _Entered | None:
-        return None if self._context is None or self._ended else _Entered(self.span)
+        return None if self._context is None or self._ended else _Entered(self.span, self._reference)
 
     def end(self, error: BaseException | None = None, *, error_type: str | None = None, complete: bool = True) -> None:
         """End the turn; what is told only at the end is recorded. A second call does nothing.
@@ -366,7 +380,7 @@ class Turn:
         with self._counting("turns"), self._lock:
             if recording:
                 nodes = self._rest(making)
-        _OPEN.discard(self)
+        _OPEN.pop(id(self), None)
         if recording:
             for node in nodes:
                 if isinstance(node, SessionNode):
@@ -466,7 +480,9 @@ class Turn:
                         nodes += self._assembler.feed(item)  # type: ignore[arg-type]
                     elif isinstance(item, Session):
                         self._learn(making, item)
-                    elif not isinstance(item, Caution):
+                    elif isinstance(item, Caution):
+                        self._warnings.append(item.message)
+                    else:
                         nodes += self._assembled(item)
                 except Exception as error:  # noqa: BLE001 - one bad event must cost no other
                     self._lose("events", error)
@@ -534,12 +550,20 @@ class Turn:
 
     def _sum_up(self, making: _Making, error_type: str | None, *, complete: bool) -> None:
         """Say on the turn's span how it ended."""
-        told: dict[str, Attribute | None] = {COMPLETE: complete, "error.type": error_type}
+        told: dict[str, Attribute | None] = {
+            COMPLETE: complete,
+            "error.type": error_type,
+            WARNINGS: tuple(self._warnings) or None,
+        }
         if self._session is not None and self._session.context is not None:
             told.update(context_attributes(self._session.context))
         self.span.set_attributes(making.finisher.attributes(told))
         if error_type is not None:
             self.span.set_status(trace.Status(trace.StatusCode.ERROR))
+
+
+def _end_dropped(turn: Turn) -> None:
+    turn.end(complete=False)
 
 
 class _Entered:
@@ -549,9 +573,10 @@ class _Entered:
     one that was begun within it.
     """
 
-    __slots__ = ("_below", "_here", "_is_left", "_outer", "_token")
+    __slots__ = ("_below", "_here", "_is_left", "_outer", "_token", "reference")
 
-    def __init__(self, span: trace.Span) -> None:
+    def __init__(self, span: trace.Span, reference: Reference | None) -> None:
+        self.reference = reference
         self._outer = contexts.get_current()
         self._below = _HERE.get()
         self._is_left = False
@@ -577,25 +602,33 @@ _HERE: ContextVar[_Entered | None] = ContextVar("otel_agent_events.turn", defaul
 """The block that was entered last here. A token of it tells whether that was in this very context."""
 
 
-_OPEN: WeakSet[Turn] = WeakSet()
-"""Turns that are open."""
+def is_entered(reference: Reference) -> bool:
+    """Say whether this runs in a block of a turn of the session: then that turn is recorded by whoever opened it."""
+    entered = _HERE.get()
+    while entered is not None:
+        if entered.reference == reference and not entered._is_left:  # noqa: SLF001 - one of our own
+            return True
+        entered = entered._below  # noqa: SLF001
+    return False
+
+
+_OPEN: dict[int, ReferenceType[Turn]] = {}
+"""Turns that are open, by their `id`."""
 
 
 def _remember(turn: Turn) -> None:
-    if not _AT_EXIT.is_set():
-        # What is registered last is called first: so the tracer provider, which is there by now, still takes spans.
-        _AT_EXIT.set()
+    if not _OPEN:
+        # What is registered last is called first: so a tracer provider that is there by now still takes spans then.
+        atexit.unregister(_end_all)
         atexit.register(_end_all)
-    _OPEN.add(turn)
+    _OPEN[id(turn)] = ref(turn)
 
 
 def _end_all() -> None:
-    for turn in list(_OPEN):
-        turn.end(complete=False)
-
-
-_AT_EXIT = threading.Event()
-"""Set when it is seen to that open turns end with the interpreter."""
+    for kept in list(_OPEN.values()):
+        turn = kept()
+        if turn is not None:
+            turn.end(complete=False)
 
 
 def _mark(host: trace.Span, named: Mapping[str, Final], link: trace.Link) -> None:
@@ -603,8 +636,12 @@ def _mark(host: trace.Span, named: Mapping[str, Final], link: trace.Link) -> Non
     if REFERENCE not in (getattr(host, "attributes", None) or ()):
         host.set_attributes(dict(named))
     linked = getattr(host, "links", None) or ()
-    if all(each.context.span_id != link.context.span_id for each in linked):
+    if len(linked) < _MOST_LINKS and all(each.context.span_id != link.context.span_id for each in linked):
         host.add_link(link.context, link.attributes)
+
+
+_MOST_LINKS = 32
+"""Links that the span of a host may have before ours: it has room for 128, and gives up its oldest for another one."""
 
 
 def _linked(link: Link, attributes: Mapping[str, Final]) -> trace.Link:
@@ -617,9 +654,17 @@ def _linked(link: Link, attributes: Mapping[str, Final]) -> trace.Link:
     return trace.Link(context, dict(attributes))
 
 
+def _named(session: object) -> Reference | None:
+    """Give the session that is meant; None when what should name it does not. It is not quoted: users may choose it."""
+    try:
+        return session if isinstance(session, Reference) else Reference.parse(session)  # type: ignore[arg-type]
+    except (UsageError, AttributeError, TypeError):
+        return None
+
+
 def _whole(told: object) -> int | None:
     """Give a number as a span can have it; a caller may have handed on anything."""
-    return told if isinstance(told, int) and -_MOST_WHOLE <= told < _MOST_WHOLE else None
+    return told if type(told) is int and -_MOST_WHOLE <= told < _MOST_WHOLE else None
 
 
 _MOST_WHOLE = 2**62

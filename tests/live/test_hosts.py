@@ -20,6 +20,8 @@ from otel_agent_events.settings import Settings
         ("https://proxy.example.org/vectara?x=1", "https", "proxy.example.org", None),
         ("https://ann:s3cret@proxy.example.org", "https", "proxy.example.org", None),
         ("*", "http", "anything.example.org", 1),
+        ("xn--bcher-kva.example", "https", "bücher.example", None),
+        ("bücher.example", "https", "xn--bcher-kva.example", None),
     ],
 )
 def test_a_host_is_watched(name: str, scheme: str, host: str, port: int | None) -> None:

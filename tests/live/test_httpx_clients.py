@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from otel_agent_events import instrument_httpx, uninstrument_httpx
+from otel_agent_events import TurnRecorder, instrument_httpx, uninstrument_httpx
 from otel_agent_events.errors import UsageError
 from otel_agent_events.live import httpx_clients
 from tests.live.clients import KINDS, NAMES, Caller, opened
@@ -651,10 +651,13 @@ def test_what_others_wrap_afterwards_stays_and_nothing_is_recorded_twice(
     assert kind.send is own
 
 
-def test_what_suppresses_instrumentation_is_heeded(platform: StreamingPlatform) -> None:
+@pytest.mark.parametrize(
+    "key", ["suppress_instrumentation", context._SUPPRESS_INSTRUMENTATION_KEY], ids=["plain", "of the API"]
+)
+def test_what_suppresses_instrumentation_is_heeded(platform: StreamingPlatform, key: str) -> None:
     platform.answers.append(events(*RECORDS))
     kept = Kept()
-    token = context.attach(context.set_value("suppress_instrumentation", True))  # noqa: FBT003 - as it is there
+    token = context.attach(context.set_value(key, True))  # noqa: FBT003 - as it is there
     try:
         with watched(httpx.Client, kept) as caller:
             caller.post(platform.url(), json=ASKED)
@@ -662,6 +665,24 @@ def test_what_suppresses_instrumentation_is_heeded(platform: StreamingPlatform) 
         context.detach(token)
 
     assert kept.turns == []
+
+
+@kinds
+def test_a_turn_that_is_recorded_by_hand_is_recorded_once(
+    kind: Any, platform: StreamingPlatform, provider: TracerProvider, spans: InMemorySpanExporter
+) -> None:
+    platform.answers.extend([events(*RECORDS), events(*RECORDS)])
+    by_hand = TurnRecorder(tracer_provider=provider)
+    with opened(kind) as caller:
+        instrument_httpx(caller.client, hosts=["127.0.0.1"], tracer_provider=provider)
+        with by_hand.turn("vectara:support/case-1"):
+            caller.post(platform.url("support", "case-1"), json=ASKED)
+        with by_hand.turn("vectara:support/another"):
+            caller.post(platform.url("support", "case-1"), json=ASKED)
+        uninstrument_httpx()
+
+    turns = [span for span in spans.get_finished_spans() if span.name == "invoke_agent support"]
+    assert sorted(str((span.attributes or {})["session.id"]) for span in turns) == ["another", "case-1", "case-1"]
 
 
 # --- beside OpenTelemetry's own instrumentation -------------------------------------------------------

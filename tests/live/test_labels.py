@@ -11,7 +11,7 @@ from otel_agent_events.assemble import assemble
 from otel_agent_events.content import Policy
 from otel_agent_events.conventions import CONVENTIONS
 from otel_agent_events.events import Session, ToolCall, ToolResult, UserMessage
-from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labels
+from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labeller
 from otel_agent_events.live.records import Reading
 from otel_agent_events.spans import Identity, Resource, SpanBuilder, View
 from tests.events import REFERENCE, call, result, session, sessions_of_events, thinking, user
@@ -40,8 +40,8 @@ def builder_of(known: Session, max_value: int = 65_536) -> SpanBuilder:
 def labelled_alike(known: Session, events: Sequence[Event], max_value: int = 65_536) -> int:
     """Hold every label from a template against the one of the builder; give how many templates there were."""
     nodes: list[Node] = assemble(known, events)
-    general = Labels(builder_of(known, max_value), NONE, by_templates=False)
-    quick = Labels(builder_of(known, max_value), NONE, by_templates=True)
+    general = Labeller(builder_of(known, max_value), NONE, by_templates=False)
+    quick = Labeller(builder_of(known, max_value), NONE, by_templates=True)
     assert quick._templates is not None
     for node in nodes * 2:  # the second time every template is there
         assert quick.of(node) == general.of(node)
@@ -109,7 +109,7 @@ def test_templates_are_bounded_and_what_has_none_is_labelled_all_the_same() -> N
 
 
 def test_a_label_does_not_change_with_the_attributes_of_the_one_before() -> None:
-    labels = Labels(builder_of(session()), NONE, by_templates=True)
+    labels = Labeller(builder_of(session()), NONE, by_templates=True)
     nodes = assemble(session(), [user("a", 1), user("b", 2)])
 
     labels.of(nodes[0]).attributes["mine"] = 1
@@ -121,6 +121,6 @@ def test_a_label_tells_no_place_in_the_session() -> None:
     nodes = assemble(session(), [user("u", 1), call("c", 2), result("r", 3)])
 
     for by_templates in (True, False):
-        labels = Labels(builder_of(session()), NONE, by_templates=by_templates)
+        labels = Labeller(builder_of(session()), NONE, by_templates=by_templates)
         for node in nodes:
             assert not labels.of(node).attributes.keys() & {INDEX, RESULT_INDEX, TURN}

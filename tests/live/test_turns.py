@@ -34,6 +34,7 @@ from otel_agent_events.live.turns import REFERENCE, TRACE_ID
 from otel_agent_events.spans import Identity, View
 from tests.live.streams import NAMES, stream, words_in
 from tests.live.test_equals_replay import handed_on, without_failures
+from tests.live.waiting import until
 from tests.recordings import files, name_of, opened
 
 if TYPE_CHECKING:
@@ -1348,3 +1349,74 @@ def test_an_answer_that_fastapi_streams_is_a_turn_below_its_request(service: Ser
     assert {said(request)[REFERENCE] for request in requests} == {SESSION}
     assert {said(turn)[f"{OWN}turn.complete"] for turn in turns} == {True}
     assert recorder.lost == {}
+
+
+# --- what a recorder is made with, and what it does for its host ---------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options", [{"content": "Full"}, {"content": ""}, {"conventions": ()}, {"conventions": ("odd",)}]
+)
+def test_a_recorder_that_could_record_nothing_is_not_made(service: Service, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        service.recorder(**options)
+
+
+def test_a_host_keeps_its_own_links_however_many_sessions_it_serves(service: Service) -> None:
+    own = trace.SpanContext(1, 2, is_remote=True, trace_flags=trace.TraceFlags.get_default())
+    recorder = service.recorder()
+    with service.tracer.start_as_current_span("consumer", links=[trace.Link(own)]):
+        for number in range(200):
+            with recorder.turn(f"vectara:gardener/{number}"):
+                pass
+
+    links = service.named("consumer").links
+    assert links[0].context == own
+    assert len(links) == 32
+
+
+def test_a_turn_that_is_dropped_ends_as_not_complete(service: Service) -> None:
+    turn = service.recorder().turn(SESSION)
+    turn.start()
+    turn.record(thought())
+
+    del turn
+    gc.collect()
+
+    until(lambda: len(service.spans) == 2)
+    assert said(service.turn)[f"{OWN}turn.complete"] is False
+
+
+@pytest.mark.parametrize("odd", ["no colon", "", None, 7, "a\nb"])
+def test_a_session_that_is_not_named_rightly_is_counted_under_one_reason_that_does_not_quote_it(
+    service: Service, odd: Any
+) -> None:
+    recorder = service.recorder()
+
+    with recorder.turn(odd):
+        pass
+
+    (reason,) = recorder.lost
+    assert reason.startswith("turns of a session that was not named as PLATFORM:PATH")
+    assert service.spans == []
+
+
+def test_what_is_no_name_of_an_agent_or_a_user_counts_as_not_told(service: Service) -> None:
+    recorder = service.recorder()
+    for odd in ("", 5, None):
+        with recorder.turn(SESSION, agent=odd, user=odd, number=True):  # type: ignore[arg-type]
+            pass
+
+    for span in service.spans:
+        assert span.name == "invoke_agent gardener"
+        assert said(span)["gen_ai.agent.name"] == "gardener"
+        assert "user.id" not in said(span)
+        assert f"{OWN}event.turn" not in said(span)
+
+
+def test_a_turn_warns_of_records_that_name_another_session(service: Service) -> None:
+    with service.recorder().turn(SESSION) as turn:
+        turn.record(thought(session_key="another"))
+
+    (warning,) = said(service.turn)[f"{OWN}turn.warnings"]
+    assert "1 name another session" in warning

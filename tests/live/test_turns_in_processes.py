@@ -11,7 +11,7 @@ from typing import Any
 from tests.processes import unmeasured
 
 BEGIN = """
-import gc, json, logging, os, signal, threading, time, warnings
+import gc, json, logging, os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # a process that forks with threads is the point here
 logging.getLogger("otel_agent_events").addHandler(logging.NullHandler())  # that something is lost is not looked at
 from opentelemetry import trace
@@ -227,15 +227,20 @@ def test_a_turn_in_a_daemon_thread_does_not_hold_up_the_end_of_the_interpreter()
     ]
 
 
-def test_a_turn_that_nobody_ended_and_nobody_has_any_more_is_not_kept() -> None:
-    run("""
+def test_a_turn_that_nobody_ended_and_nobody_has_any_more_is_ended_and_not_kept() -> None:
+    spans = run("""
         from otel_agent_events.live import turns
         recorder = TurnRecorder(tracer_provider=provider)
         for _ in range(100):
             recorder.turn("vectara:gardener/s1").start()
         gc.collect()
-        assert len(turns._OPEN) == 0
+        until = time.monotonic() + 30
+        while turns._OPEN and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not turns._OPEN
     """)
+
+    assert [span["complete"] for span in spans] == [False] * 100
 
 
 def test_a_provider_that_is_set_after_the_recorder_was_made_is_used() -> None:
@@ -251,3 +256,52 @@ def test_a_provider_that_is_set_after_the_recorder_was_made_is_used() -> None:
     """)
 
     assert [span["event"] or span["name"] for span in spans] == ["heard", "invoke_agent gardener"]
+
+
+def test_turns_that_are_open_when_the_interpreter_ends_are_ended_though_others_still_begin() -> None:
+    spans = run("""
+        sys.setswitchinterval(1e-5)
+        recorder = TurnRecorder(tracer_provider=provider)
+        kept = [recorder.turn(f"vectara:gardener/{number}") for number in range(500)]
+        for turn in kept:
+            turn.start()
+        others = []
+        def go_on():
+            while len(others) < 100_000:
+                turn = recorder.turn("vectara:other/s")
+                turn.start()
+                others.append(turn)
+        threading.Thread(target=go_on, daemon=True).start()
+    """)
+
+    assert sum(span["name"] == "invoke_agent gardener" and span["complete"] is False for span in spans) == 500
+
+
+def test_open_turns_reach_a_provider_that_was_made_after_others_had_turns() -> None:
+    spans = run("""
+        with TurnRecorder(tracer_provider=provider).turn("vectara:first/s"):
+            pass
+        later = TracerProvider()
+        later.add_span_processor(BatchSpanProcessor(Told()))
+        turn = TurnRecorder(tracer_provider=later).turn("vectara:gardener/s")
+        turn.start()
+        turn.record(thought("t"))
+    """)
+
+    assert [span["name"] for span in spans if "first" not in span["name"]] == ["thinking", "invoke_agent gardener"]
+
+
+def test_a_child_that_is_forked_while_a_client_is_instrumented_can_instrument_its_own() -> None:
+    run("""
+        import httpx
+        from otel_agent_events import instrument_httpx
+        from otel_agent_events.live import httpx_clients
+        held = threading.Event()
+        def hold():
+            with httpx_clients._lock.held():
+                held.set()
+                time.sleep(60)
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait()
+        ended(child(lambda: instrument_httpx(httpx.Client())))
+    """)
