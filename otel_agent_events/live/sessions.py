@@ -26,7 +26,7 @@ from otel_agent_events.conversion import MOST, Conversion, Options
 from otel_agent_events.errors import AgentEventsError, UsageError
 from otel_agent_events.events import Session
 from otel_agent_events.fetchers.client import parse_json
-from otel_agent_events.live.losses import PROCESS, Losses, after_fork
+from otel_agent_events.live.losses import PROCESS, Losses, after_fork, words_of
 from otel_agent_events.live.outbox import PAUSES, Exporting, Flush, Outbox
 from otel_agent_events.live.records import Reading, facts_of, snapshot
 from otel_agent_events.otlp import connect, tls
@@ -236,7 +236,7 @@ class SessionRecorder:
                     return LiveSession(reference, self._desk, self._losses, job)
             return LiveSession(reference, self._desk, self._losses, None)
         except Exception as error:  # noqa: BLE001 - the host asked for a recording, and gets no exception
-            self._losses.count(1, f"sessions: {_words(error)}")
+            self._losses.count(1, f"sessions: {words_of(error)}")
             return LiveSession(Reference("", ()), self._desk, self._losses, None)
 
     # --- the end --------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ class LiveSession:
             self._desk.put(job, snapshot(record), arrived, label)
         except Exception as error:  # noqa: BLE001 - nothing of ours may hurt the host
             job.complete = False
-            self._losses.count(1, f"records: {_words(error)}")
+            self._losses.count(1, f"records: {words_of(error, job.reference)}")
 
     def close(self, *, complete: bool = True) -> None:
         """End the session: its root is made, and nothing more is recorded. A second call does nothing.
@@ -630,7 +630,7 @@ class _Desk:
                 self._take(job, job.reading.take(_told(record), arrived, label))
         except Exception as error:  # noqa: BLE001 - one bad record must cost no other
             job.complete = False
-            self._losses.count(1, f"records: {_words(error)}")
+            self._losses.count(1, f"records: {words_of(error, job.reference)}")
 
     def _take(self, job: _Job, items: Iterable[Item]) -> None:
         told = [replace(item, **job.given) if job.given and isinstance(item, Session) else item for item in items]
@@ -647,7 +647,7 @@ class _Desk:
                     self._outbox.put(gathered)
             except Exception as error:  # noqa: BLE001 - one bad session must cost no other
                 job.complete = False
-                self._losses.count(1, f"spans of a session: {_words(error)}")
+                self._losses.count(1, f"spans of a session: {words_of(error, job.reference)}")
         touched.clear()
 
     def _end(self, job: _Job) -> None:
@@ -659,7 +659,7 @@ class _Desk:
                 self._take(job, job.reading.close())
             except Exception as error:  # noqa: BLE001 - what else there is of it is told
                 job.complete = False
-                self._losses.count(1, f"records: {_words(error)}")
+                self._losses.count(1, f"records: {words_of(error, job.reference)}")
             for encoded in job.conversion.close(MOST, complete=job.complete):
                 self._outbox.put(encoded)
         finally:
@@ -671,7 +671,7 @@ class _Desk:
             try:
                 self._end(job)
             except Exception as error:  # noqa: BLE001 - one bad session must cost no other
-                self._losses.count(1, f"sessions: {_words(error)}")
+                self._losses.count(1, f"sessions: {words_of(error, job.reference)}")
 
 
 _DESKS: dict[WeakMethod[Callable[[], None]], WeakMethod[Callable[[], None]]] = {}
@@ -760,7 +760,3 @@ def _known(given: Mapping[str, str | None]) -> dict[str, str]:
 def _is_sampled_out() -> bool:
     context = trace.get_current_span().get_span_context()
     return context.is_valid and not context.trace_flags.sampled
-
-
-def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, AgentEventsError) else type(error).__qualname__

@@ -317,6 +317,16 @@ def test_a_reference_that_is_none_is_counted_and_its_session_takes_everything(ex
     assert len(roots_of(exporter)) == 1 + (session.trace_id is not None)
 
 
+def test_one_reason_serves_all_sessions_that_get_the_same_bad_answer(exporter: Kept) -> None:
+    recorder = SessionRecorder(exporter=exporter, environ={})
+    for number in range(60):
+        with recorder.session(f"vectara:desk/s{number}") as session:
+            session.record({"events": 7}, label="events")
+    recorder.shutdown()
+
+    assert recorder.lost == {"records: an answer holds no list of events": 60}
+
+
 def test_an_exporter_that_blocks_for_ever_makes_nobody_wait(tmp_path: Path) -> None:
     exporter, path = Blocked(), tmp_path / "spill.jsonl"
     recorder = SessionRecorder(exporter=exporter, spill=path, environ={})
