@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
@@ -13,20 +14,20 @@ from msgspec.structs import replace
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from otel_agent_events import times
-from otel_agent_events.errors import ReadError
+from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.events import KINDS, AgentMessage, Caution, Event, Session, Thinking, stamped
 from otel_agent_events.fetchers import FETCHERS, Answer
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.fetchers.neutral import Neutral, NeutralReader
 from otel_agent_events.fetchers.neutral_lines import KINDS as KINDS_OF_LINES
 from otel_agent_events.keys import Keys
+from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Item, Readable, Reader
-    from otel_agent_events.reference import Reference
 
 Record: TypeAlias = Any
 """A platform's own record (a dict, JSON as text or bytes, or what a vendor's SDK makes of it), or an event of ours."""
@@ -145,6 +146,25 @@ def _jsonable(record: Record) -> JSON:
         except (ValueError, TypeError, RecursionError):
             pass
     raise ReadError(f"a record is of a type that is no JSON: {type(record).__name__}")
+
+
+def reference_of(session: object) -> Reference:
+    """Give the session that a service names.
+
+    Raises:
+        UsageError: it names none. The words are always the same, and quote nothing: what is named may be of a user.
+    """
+    if isinstance(session, Reference):
+        return session
+    with suppress(UsageError):
+        if isinstance(session, str):
+            return Reference.parse(session)
+    raise UsageError("a session's name is none: write FETCHER:PATH, such as vectara:AGENT/SESSION")
+
+
+def told_of(**told: object) -> dict[str, str]:
+    """Give what a service told of a session. What is empty, or no text, was not told."""
+    return {name: each for name, each in told.items() if isinstance(each, str) and each}
 
 
 class Reading:

@@ -28,14 +28,13 @@ from otel_agent_events.events import Session
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.live.losses import PROCESS, Losses, after_fork, words_of
 from otel_agent_events.live.outbox import PAUSES, Exporting, Flush, Outbox
-from otel_agent_events.live.records import Reading, facts_of, snapshot
+from otel_agent_events.live.records import Reading, facts_of, is_time, reference_of, snapshot, told_of
 from otel_agent_events.otlp import connect, tls
 from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.reference import Reference
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Source
-from otel_agent_events.times import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -225,13 +224,13 @@ class SessionRecorder:
             model: the one model that the agent is configured with.
         """
         try:
-            reference = session if isinstance(session, Reference) else Reference.parse(session)
-            given = {"agent_name": agent, "user": user, "model": model}
+            reference = reference_of(session)
+            given = told_of(agent_name=agent, user=user, model=model)
             if self._ended:
                 self._losses.count(1, "sessions after the recorder was shut down")
             elif not self._disabled and not (self._follow_sampling and _is_sampled_out()):
                 reading = Reading(reference, in_order=False, stamp=self._stamp)
-                job = _Job(reference, reading, _known(given), self._options.identity.trace_id(reference).hex())
+                job = _Job(reference, reading, given, self._options.identity.trace_id(reference).hex())
                 if self._desk.open(job, facts_of(reference)):
                     return LiveSession(reference, self._desk, self._losses, job)
             return LiveSession(reference, self._desk, self._losses, None)
@@ -332,7 +331,7 @@ class LiveSession:
                 self._losses.count(1, "records of a session that is not open here")
             return
         try:
-            arrived = at if type(at) is int and 0 <= at <= LATEST else time.time_ns()
+            arrived = at if is_time(at) else time.time_ns()
             self._desk.put(job, snapshot(record), arrived, label)
         except Exception as error:  # noqa: BLE001 - nothing of ours may hurt the host
             job.complete = False
@@ -751,10 +750,6 @@ def _check_endpoint(target: Endpoint) -> None:
         connect(target).abandon()
     elif not target.plaintext:
         tls.read(target)
-
-
-def _known(given: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: told for name, told in given.items() if told is not None}
 
 
 def _is_sampled_out() -> bool:
