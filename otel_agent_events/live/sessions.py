@@ -26,6 +26,7 @@ from otel_agent_events.conversion import MOST, Conversion, Options
 from otel_agent_events.errors import AgentEventsError, UsageError
 from otel_agent_events.events import Session
 from otel_agent_events.fetchers.client import parse_json
+from otel_agent_events.live import FLUSH
 from otel_agent_events.live.losses import PROCESS, Losses, after_fork, words_of
 from otel_agent_events.live.outbox import PAUSES, Exporting, Flush, Outbox
 from otel_agent_events.live.records import Reading, facts_of, is_time, reference_of, snapshot, told_of
@@ -52,8 +53,6 @@ QUEUED_BYTES = 32_000_000
 """Records that wait to be read, and bytes of them; and bytes of spans that wait to be delivered."""
 DEADLINE = 300.0
 """Seconds for which a batch is tried, also when the destination never answered: a service outlives its collectors."""
-FLUSH = 30_000
-"""Milliseconds that a flush may take when nothing is said: the SDK's own default."""
 AT_EXIT = 5_000
 """Milliseconds that an interpreter waits for us when it ends and nobody shut the recorder down."""
 
