@@ -205,6 +205,15 @@ def test_an_example_says_in_a_sentence_what_is_missing(example: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("example", ["fetch_session.py", "convert_session.py", "replay_async.py", "replay_session.py"])
+def test_an_example_that_is_not_told_which_session_says_how_it_is_run(example: str) -> None:
+    done = run(example, environ={})
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: {example} [-h] reference")
+    assert "Traceback" not in done.stderr
+
+
 def test_every_example_is_listed_and_run() -> None:
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
 
