@@ -31,10 +31,14 @@ EVENTS = ("user_message", "thinking", "execute_tool order_lookup", "agent_output
 STREAMS = 200
 PAIRS = 5
 MOST_RATIO = 1.1
+MOST_GROWTH = 1.1
+"""Of the memory, from the turn at which the service is warm to the last one."""
+WARM = 0.3
+"""Of all turns, those after which it is."""
 
 
 class BenchmarkError(Exception):
-    """Something was lost, or went wrong in the service."""
+    """Something was lost, or went wrong in the service, or its memory grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,17 @@ class Size:
         streams: at once, then; half of it in the rounds.
         of_a_round: turns of one round.
         pause: seconds between two chunks of the agent.
+        grows_no_more: the turns are so many that the service is warm before the last of them.
     """
 
     turns: int = 20_000
     streams: int = STREAMS
     of_a_round: int = 1_500
     pause: float = 0.2
+    grows_no_more: bool = True
 
 
-QUICK = Size(turns=400, of_a_round=100, pause=0.02)
+QUICK = Size(turns=400, of_a_round=100, pause=0.02, grows_no_more=False)
 
 
 @contextlib.contextmanager
@@ -128,8 +134,33 @@ def p99(took: Sequence[float]) -> float:
     return statistics.quantiles(took, n=100)[98]
 
 
+def check_memory(seen: Sequence[tuple[int, int]], turns: int) -> None:
+    """Hold the memory at the end against that of the warm service: what grows with every turn has no end.
+
+    Args:
+        seen: after how many turns there were how many bytes, in this order.
+        turns: how many there were in all.
+
+    Raises:
+        BenchmarkError: it grows.
+    """
+    warm = next(((count, at) for count, at in seen if count >= WARM * turns), None)
+    if warm is None or warm == seen[-1]:
+        raise BenchmarkError(f"the memory of the warm service was not measured: {list(seen)}")
+    growth = seen[-1][1] / warm[1]
+    if growth > MOST_GROWTH:
+        raise BenchmarkError(
+            f"the memory grows: {warm[1] / 1e6:.0f} MB after {warm[0]} turns, {seen[-1][1] / 1e6:.0f} MB after "
+            f"{seen[-1][0]}: {growth:.2f} of that (at most {MOST_GROWTH})"
+        )
+
+
 def under_full_load(port: int, size: Size) -> None:
-    """Load the service with the hook with all streams, and hold it against what must have come of it."""
+    """Load the service with the hook with all streams, and hold it against what must have come of it.
+
+    Raises:
+        BenchmarkError: something else came of it, or its memory grows.
+    """
     seen: list[tuple[int, int]] = []
     begun = time.monotonic()
     load(port, size.turns, size.streams, "full", seen)
@@ -144,6 +175,8 @@ def under_full_load(port: int, size: Size) -> None:
         f"{size.turns * len(EVENTS)} events on as many spans, nothing lost, no error in the service"
     )
     print("memory: " + ", ".join(f"{count} turns {at / 1e6:.0f} MB" for count, at in seen))
+    if size.grows_no_more:
+        check_memory(seen, size.turns)
 
 
 def rounds(ports: dict[str, int], size: Size) -> float:

@@ -5,6 +5,7 @@ Any `SpanExporter` takes the place of the one that prints. It does not tell what
 that matters, `replay` sends.
 """
 
+import argparse
 import sys
 
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, SpanExportResult
@@ -26,4 +27,6 @@ def main(reference: str, exporter: SpanExporter) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], ConsoleSpanExporter()))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("reference", help="PLATFORM:PATH, such as vectara:AGENT/SESSION, or a file")
+    sys.exit(main(parser.parse_args().reference, ConsoleSpanExporter()))

@@ -4,6 +4,7 @@ Run it as `python examples/fetch_session.py vectara:AGENT/SESSION`, with VECTARA
 `python examples/fetch_session.py session.json`.
 """
 
+import argparse
 import sys
 
 from otel_agent_events import SessionError, UsageError, fetch
@@ -41,4 +42,6 @@ def main(reference: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("reference", help="PLATFORM:PATH, such as vectara:AGENT/SESSION, or a file")
+    sys.exit(main(parser.parse_args().reference))

@@ -4,6 +4,7 @@ Run it as `python examples/replay_async.py vectara:AGENT/SESSION...`, with VECTA
 localhost:4318 (or wherever OTEL_EXPORTER_OTLP_ENDPOINT says). Ctrl-C stops it: what is on its way is set aside.
 """
 
+import argparse
 import asyncio
 import sys
 
@@ -42,4 +43,6 @@ async def main(references: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:])))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("references", nargs="+", help="PLATFORM:PATH, such as vectara:AGENT/SESSION")
+    sys.exit(asyncio.run(main(parser.parse_args().references)))

@@ -4,6 +4,7 @@ Run it as `python examples/replay_session.py vectara:AGENT/SESSION`, with VECTAR
 localhost:4318 (or wherever OTEL_EXPORTER_OTLP_ENDPOINT says).
 """
 
+import argparse
 import sys
 
 from otel_agent_events import UsageError, replay
@@ -24,4 +25,6 @@ def main(reference: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("reference", help="PLATFORM:PATH, such as vectara:AGENT/SESSION, or a file")
+    sys.exit(main(parser.parse_args().reference))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -121,6 +122,10 @@ def test_the_queue_worker_does_not_notice_that_the_collector_is_away_and_send_de
     assert sorted(roots(collector)) == ["policy_run_17", "refund_case_88"]
     assert len(collector.ids) == len(set(collector.ids))
     assert f"0 spans arrived, {len(collector.ids)} are in the spill file" in told
+    # The log says of each of them once that it is there: of the first ones when they come, of the others at the end.
+    said = [int(number) for number in re.findall(r"SessionRecorder put (\d+) spans", errors)]
+    assert sum(said) == len(collector.ids)
+    assert len(said) <= 2
 
 
 def test_the_queue_worker_finishes_its_job_and_delivers_all_when_it_is_asked_to_stop(tmp_path: Path) -> None:
@@ -202,6 +207,15 @@ def test_an_example_says_in_a_sentence_what_is_missing(example: str) -> None:
 
     assert done.returncode == 1
     assert "set VECTARA_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("example", ["fetch_session.py", "convert_session.py", "replay_async.py", "replay_session.py"])
+def test_an_example_that_is_not_told_which_session_says_how_it_is_run(example: str) -> None:
+    done = run(example, environ={})
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: {example} [-h] reference")
     assert "Traceback" not in done.stderr
 
 

@@ -120,11 +120,22 @@ class Reader(Protocol):
 
 @runtime_checkable
 class LiveReader(Reader, Protocol):
-    """What a reader has as well when a service can hand on single records, as they come."""
+    """What a reader has as well when a service can hand on single records, as they come.
+
+    It has all three of these, the same for every session.
+    """
 
     @property
     def at_once(self) -> bool:
         """Whether the events of a record are told as soon as it is taken; else they come with `close`."""
+        ...
+
+    @property
+    def takes_dicts(self) -> bool:
+        """Whether a dict may hold what is no JSON as well, and events keep only scalars of it beside contents.
+
+        Such a dict need not be made JSON first where no contents leave. False is always good.
+        """
         ...
 
     def take(self, record: JSON, arrived: int | None, *, anyhow: bool = False) -> Iterable[Item] | None:

@@ -165,6 +165,7 @@ class AgoraReader:
     """Read histories, pages of turns and notifications; the events come when everything has been read."""
 
     at_once = False
+    takes_dicts = False
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference

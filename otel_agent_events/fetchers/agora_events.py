@@ -115,8 +115,8 @@ def turn_note(turn: Turn, key: str, arrived: int | None = None) -> Note:
     )
 
 
-def error_note(error: JSON, key: str, arrived: int | None = None) -> Note:
-    """Make a note of an error that a notification tells; it has no time of its own, but may have come at one."""
+def error_note(error: JSON, key: str) -> Note:
+    """Make a note of an error that a notification tells; it has no time of its own."""
     record = shallow(error)
     if not isinstance(record, dict):
         return Note(key=key, remainder=record)
@@ -128,8 +128,6 @@ def error_note(error: JSON, key: str, arrived: int | None = None) -> Note:
     content = {} if message is None else {"message": message}
     return Note(
         key=key,
-        start=arrived,
-        end=arrived,
         name="agora_error",
         attributes=names,
         content=content,

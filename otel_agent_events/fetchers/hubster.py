@@ -145,6 +145,7 @@ class HubsterReader:
     """Read lists of activities, and what the look-up of the conversation gave."""
 
     at_once = False
+    takes_dicts = False
 
     def __init__(self, reference: Reference) -> None:
         (conversation,) = (*reference.path, "")[:1]

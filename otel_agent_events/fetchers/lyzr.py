@@ -183,6 +183,7 @@ class LyzrReader:
     """Read lists of activities and of messages; what they hold is told when all are read."""
 
     at_once = False
+    takes_dicts = False
 
     def __init__(self, reference: Reference) -> None:
         user, session = (*reference.path, "", "")[:2]

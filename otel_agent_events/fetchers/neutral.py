@@ -120,6 +120,7 @@ class NeutralReader:
     """Read the lines of one session, each as an answer of its own."""
 
     at_once = True
+    takes_dicts = False
 
     def __init__(self, reference: Reference) -> None:
         self._session = Session(reference=reference)

@@ -7,3 +7,6 @@
 Nothing in here raises into its host or makes it wait: what cannot be recorded is counted, and logged once a minute at
 most (`losses`).
 """
+
+FLUSH = 30_000
+"""Milliseconds that a flush of a recorder may take when nothing is said: the SDK's own default."""

@@ -10,8 +10,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
+from otel_agent_events.errors import AgentEventsError
+from otel_agent_events.messages import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from otel_agent_events.reference import Reference
 
 LOGGER = logging.getLogger("otel_agent_events")
 PAUSE = 60.0
@@ -95,6 +100,24 @@ class Losses:
 def _log(line: str) -> None:
     with suppress(Exception):  # a handler or a filter of the host's
         LOGGER.warning("%s", line)
+
+
+def type_of(error: BaseException) -> str:
+    """Name an exception by its type, and its module if that is not Python's own."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def words_of(error: Exception, reference: Reference | None = None) -> str:
+    """Name what went wrong within us, as a reason; the words of others may hold contents.
+
+    Args:
+        error: what was raised.
+        reference: of the session. It is left out: there is only room for so many reasons, and all sessions share one.
+    """
+    if not isinstance(error, AgentEventsError):
+        return type_of(error)
+    return one_line(str(error).removeprefix(f"{reference}: "))
 
 
 _AFTER_FORK: list[WeakMethod[Callable[[], None]]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
@@ -13,20 +14,20 @@ from msgspec.structs import replace
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from otel_agent_events import times
-from otel_agent_events.errors import ReadError
+from otel_agent_events.errors import ReadError, UsageError
 from otel_agent_events.events import KINDS, AgentMessage, Caution, Event, Session, Thinking, stamped
-from otel_agent_events.fetchers import FETCHERS, Answer
+from otel_agent_events.fetchers import FETCHERS, Answer, LiveReader
 from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.fetchers.neutral import Neutral, NeutralReader
 from otel_agent_events.fetchers.neutral_lines import KINDS as KINDS_OF_LINES
 from otel_agent_events.keys import Keys
+from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from otel_agent_events.events import JSON
     from otel_agent_events.fetchers import Item, Readable, Reader
-    from otel_agent_events.reference import Reference
 
 Record: TypeAlias = Any
 """A platform's own record (a dict, JSON as text or bytes, or what a vendor's SDK makes of it), or an event of ours."""
@@ -147,6 +148,25 @@ def _jsonable(record: Record) -> JSON:
     raise ReadError(f"a record is of a type that is no JSON: {type(record).__name__}")
 
 
+def reference_of(session: object) -> Reference:
+    """Give the session that a service names.
+
+    Raises:
+        UsageError: it names none. The words are always the same, and quote nothing: what is named may be of a user.
+    """
+    if isinstance(session, Reference):
+        return session
+    with suppress(UsageError):
+        if isinstance(session, str):
+            return Reference.parse(session)
+    raise UsageError("a session's name is none: write FETCHER:PATH, such as vectara:AGENT/SESSION")
+
+
+def told_of(**told: object) -> dict[str, str]:
+    """Give what a service told of a session. What is empty, or no text, was not told."""
+    return {name: each for name, each in told.items() if isinstance(each, str) and each}
+
+
 class Reading:
     """The records of one session as events, one by one.
 
@@ -168,13 +188,13 @@ class Reading:
         self._reference = reference
         self.readable = readable_of(reference.platform)
         self._reader = self.readable.reader(reference)
-        self._take = getattr(self._reader, "take", None)
-        at_once = stamp and getattr(self._reader, "at_once", False)
-        self.at_once = None if not at_once or isinstance(self._reader, NeutralReader) else self._take
-        self.takes_dicts = bool(getattr(self._reader, "takes_dicts", False))
+        live = _live(self._reader)
+        at_once = live is not None and live.at_once
+        self._take = None if live is None else live.take
+        self.at_once = self._take if at_once and stamp and not isinstance(self._reader, NeutralReader) else None
+        self.takes_dicts = live is not None and live.takes_dicts
         self._stamp = stamp
-        self._one_by_one = in_order and not getattr(self._reader, "at_once", False)
-        self._keys = Keys() if self._one_by_one else None
+        self._keys = Keys() if in_order and not at_once else None
         self._neutral = self._reader if isinstance(self._reader, NeutralReader) else NeutralReader(reference)
 
     @property
@@ -213,8 +233,8 @@ class Reading:
     def _alone(self, keys: Keys, record: JSON, at: int | None) -> Sequence[Item]:
         """Read a record by itself: what its reader holds until the end is told now."""
         reader = self.readable.reader(self._reference)
-        take = getattr(reader, "take", None)
-        items = None if take is None else take(record, at)
+        live = _live(reader)
+        items = None if live is None else live.take(record, at)
         if items is None:
             items = self._otherwise(reader, record, at)
         # What such a reader knows of the session without this record takes nothing away that others have told.
@@ -227,18 +247,29 @@ class Reading:
 
     def _otherwise(self, reader: Reader, record: JSON, at: int | None) -> Iterable[Item]:
         """Read what is not known for a single record of the platform: an answer, or an odd record."""
-        take = getattr(reader, "take", None)
         recognise = getattr(self.readable, "recognise", None)
         label = None if recognise is None else recognise(record)
         if label is not None:
             return reader.feed(Answer(label=label, body=record, source="a record"))
-        items: Sequence[Item] | None = None if take is None else take(record, at, anyhow=True)
+        live = _live(reader)
+        items = None if live is None else live.take(record, at, anyhow=True)
         if items is None:
             raise ReadError(
                 f"the fetcher of {self._reference.platform} reads no single records: hand on neutral events"
             )
         return items
 
+
+def _live(reader: Reader) -> LiveReader | None:
+    """Give a reader as one of single records, if it is one. That takes long, so it is found out once a type."""
+    kind = type(reader)
+    if kind not in _LIVE:
+        _LIVE[kind] = isinstance(reader, LiveReader)
+    return cast("LiveReader", reader) if _LIVE[kind] else None
+
+
+_LIVE: dict[type, bool] = {}
+"""By the type of a reader, whether it reads single records."""
 
 _TAKE_TIME = frozenset({Thinking, AgentMessage})
 """What is stamped when it is finished."""

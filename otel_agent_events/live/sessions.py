@@ -26,16 +26,16 @@ from otel_agent_events.conversion import MOST, Conversion, Options
 from otel_agent_events.errors import AgentEventsError, UsageError
 from otel_agent_events.events import Session
 from otel_agent_events.fetchers.client import parse_json
-from otel_agent_events.live.losses import PROCESS, Losses, after_fork
+from otel_agent_events.live import FLUSH
+from otel_agent_events.live.losses import PROCESS, Losses, after_fork, words_of
 from otel_agent_events.live.outbox import PAUSES, Exporting, Flush, Outbox
-from otel_agent_events.live.records import Reading, facts_of, snapshot
+from otel_agent_events.live.records import Reading, facts_of, is_time, reference_of, snapshot, told_of
 from otel_agent_events.otlp import connect, tls
 from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.reference import Reference
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Source
-from otel_agent_events.times import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,8 +53,6 @@ QUEUED_BYTES = 32_000_000
 """Records that wait to be read, and bytes of them; and bytes of spans that wait to be delivered."""
 DEADLINE = 300.0
 """Seconds for which a batch is tried, also when the destination never answered: a service outlives its collectors."""
-FLUSH = 30_000
-"""Milliseconds that a flush may take when nothing is said: the SDK's own default."""
 AT_EXIT = 5_000
 """Milliseconds that an interpreter waits for us when it ends and nobody shut the recorder down."""
 
@@ -225,18 +223,18 @@ class SessionRecorder:
             model: the one model that the agent is configured with.
         """
         try:
-            reference = session if isinstance(session, Reference) else Reference.parse(session)
-            given = {"agent_name": agent, "user": user, "model": model}
+            reference = reference_of(session)
+            given = told_of(agent_name=agent, user=user, model=model)
             if self._ended:
                 self._losses.count(1, "sessions after the recorder was shut down")
             elif not self._disabled and not (self._follow_sampling and _is_sampled_out()):
                 reading = Reading(reference, in_order=False, stamp=self._stamp)
-                job = _Job(reference, reading, _known(given), self._options.identity.trace_id(reference).hex())
+                job = _Job(reference, reading, given, self._options.identity.trace_id(reference).hex())
                 if self._desk.open(job, facts_of(reference)):
                     return LiveSession(reference, self._desk, self._losses, job)
             return LiveSession(reference, self._desk, self._losses, None)
         except Exception as error:  # noqa: BLE001 - the host asked for a recording, and gets no exception
-            self._losses.count(1, f"sessions: {_words(error)}")
+            self._losses.count(1, f"sessions: {words_of(error)}")
             return LiveSession(Reference("", ()), self._desk, self._losses, None)
 
     # --- the end --------------------------------------------------------------------------------------
@@ -332,11 +330,11 @@ class LiveSession:
                 self._losses.count(1, "records of a session that is not open here")
             return
         try:
-            arrived = at if type(at) is int and 0 <= at <= LATEST else time.time_ns()
+            arrived = at if is_time(at) else time.time_ns()
             self._desk.put(job, snapshot(record), arrived, label)
         except Exception as error:  # noqa: BLE001 - nothing of ours may hurt the host
             job.complete = False
-            self._losses.count(1, f"records: {_words(error)}")
+            self._losses.count(1, f"records: {words_of(error, job.reference)}")
 
     def close(self, *, complete: bool = True) -> None:
         """End the session: its root is made, and nothing more is recorded. A second call does nothing.
@@ -630,7 +628,7 @@ class _Desk:
                 self._take(job, job.reading.take(_told(record), arrived, label))
         except Exception as error:  # noqa: BLE001 - one bad record must cost no other
             job.complete = False
-            self._losses.count(1, f"records: {_words(error)}")
+            self._losses.count(1, f"records: {words_of(error, job.reference)}")
 
     def _take(self, job: _Job, items: Iterable[Item]) -> None:
         told = [replace(item, **job.given) if job.given and isinstance(item, Session) else item for item in items]
@@ -647,7 +645,7 @@ class _Desk:
                     self._outbox.put(gathered)
             except Exception as error:  # noqa: BLE001 - one bad session must cost no other
                 job.complete = False
-                self._losses.count(1, f"spans of a session: {_words(error)}")
+                self._losses.count(1, f"spans of a session: {words_of(error, job.reference)}")
         touched.clear()
 
     def _end(self, job: _Job) -> None:
@@ -659,7 +657,7 @@ class _Desk:
                 self._take(job, job.reading.close())
             except Exception as error:  # noqa: BLE001 - what else there is of it is told
                 job.complete = False
-                self._losses.count(1, f"records: {_words(error)}")
+                self._losses.count(1, f"records: {words_of(error, job.reference)}")
             for encoded in job.conversion.close(MOST, complete=job.complete):
                 self._outbox.put(encoded)
         finally:
@@ -671,7 +669,7 @@ class _Desk:
             try:
                 self._end(job)
             except Exception as error:  # noqa: BLE001 - one bad session must cost no other
-                self._losses.count(1, f"sessions: {_words(error)}")
+                self._losses.count(1, f"sessions: {words_of(error, job.reference)}")
 
 
 _DESKS: dict[WeakMethod[Callable[[], None]], WeakMethod[Callable[[], None]]] = {}
@@ -753,14 +751,6 @@ def _check_endpoint(target: Endpoint) -> None:
         tls.read(target)
 
 
-def _known(given: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: told for name, told in given.items() if told is not None}
-
-
 def _is_sampled_out() -> bool:
     context = trace.get_current_span().get_span_context()
     return context.is_valid and not context.trace_flags.sampled
-
-
-def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, AgentEventsError) else type(error).__qualname__

@@ -9,10 +9,13 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
+from otel_agent_events.errors import ReadError
 from otel_agent_events.live import losses as module
-from otel_agent_events.live.losses import LOGGER, PAUSE, Losses, after_fork
+from otel_agent_events.live.losses import LOGGER, PAUSE, Losses, after_fork, words_of
+from otel_agent_events.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +127,20 @@ def test_a_handler_that_loses_something_itself_does_not_wait_for_ever() -> None:
         LOGGER.removeHandler(handler)
 
     assert losses.counts == {"odd": 1, "in a handler": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ReadError("vectara:desk/s%201: an answer holds no list of events"), "an answer holds no list of events"),
+        (ReadError("vectara:desk/s2: an answer"), "vectara:desk/s2: an answer"),
+        (ReadError(f"odd:\n{'x' * 400}"), f"odd: {'x' * 294}…"),
+        (KeyError("s3cret"), "KeyError"),
+        (httpx.ConnectError("s3cret"), "httpx.ConnectError"),
+    ],
+)
+def test_a_reason_names_neither_the_session_nor_what_others_say(error: Exception, words: str) -> None:
+    assert words_of(error, Reference("vectara", ("desk", "s 1"))) == words
 
 
 @pytest.fixture

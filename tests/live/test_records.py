@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from otel_agent_events.errors import ReadError
 from otel_agent_events.events import AgentMessage, Note, Session, Text, Thinking, ToolCall, UserMessage
+from otel_agent_events.fetchers import Answer, LiveReader
+from otel_agent_events.live import records as module
 from otel_agent_events.live.records import Reading, facts_of, readable_of, snapshot, taken
 from otel_agent_events.reference import Reference
 
@@ -406,6 +408,96 @@ def test_a_single_record_takes_nothing_away_of_what_another_one_told_of_the_sess
 
     sessions = [item for item in items if isinstance(item, Session)]
     assert [session.created_at for session in sessions] == ["2026-11-06T22:40:00"]
+
+
+class Shop:
+    """A platform of somebody else's, with such a reader."""
+
+    name = "shop"
+
+    def __init__(self, reader: Any) -> None:
+        self.reader = reader
+
+    def recognise(self, body: Any) -> str | None:
+        return "log" if isinstance(body, list) else None
+
+
+class Reader:
+    """Reads lists of words."""
+
+    duplicates = 0
+
+    def __init__(self, _: Reference) -> None:
+        self.held: list[UserMessage] = []
+
+    def feed(self, answer: Answer) -> list[UserMessage]:
+        return [UserMessage(key=word, start=1, parts=(Text(text=word),)) for word in answer.body]
+
+    def close(self) -> list[UserMessage]:
+        return self.held
+
+
+class Taking(Reader):
+    """Has the method, and does not say how it is used."""
+
+    def take(self, record: Any, arrived: int | None, *, anyhow: bool = False) -> list[UserMessage] | None:
+        if not anyhow and not isinstance(record, str):
+            return None
+        return [UserMessage(key=str(record), start=arrived, parts=(Text(text=str(record)),))]
+
+
+class AtOnce(Taking):
+    at_once, takes_dicts = True, True
+
+
+class Later(Taking):
+    at_once, takes_dicts = False, False
+
+    def take(self, record: Any, arrived: int | None, *, anyhow: bool = False) -> list[UserMessage] | None:
+        told = super().take(record, arrived, anyhow=anyhow)
+        self.held += told or ()
+        return None if told is None else []
+
+
+def shop(monkeypatch: pytest.MonkeyPatch, reader: type[Reader], *, in_order: bool = True) -> Reading:
+    monkeypatch.setattr(module, "readable_of", lambda _: Shop(reader))
+    return Reading(Reference("shop", ("s",)), in_order=in_order)
+
+
+@pytest.mark.parametrize("platform", ["agora", "hubster", "lyzr", "neutral", "vectara"])
+def test_the_readers_of_all_platforms_read_single_records(platform: str) -> None:
+    assert isinstance(readable_of(platform).reader(Reference(platform, ("a", "b"))), LiveReader)
+
+
+def test_a_reader_of_somebody_else_reads_single_records_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = shop(monkeypatch, AtOnce)
+
+    assert reading.takes_dicts
+    assert reading.at_once is not None
+    assert [(event.key, event.start) for event in reading.take("a", 7)] == [("a", 7)]  # type: ignore[union-attr]
+    assert [event.key for event in events(reading, ["b", "c"], 5)] == ["b", "c", "5"]
+
+
+@pytest.mark.parametrize(("in_order", "at_once", "later"), [(True, ["a"], []), (False, [], ["a"])])
+def test_what_a_reader_of_somebody_else_tells_at_the_end_a_turn_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, at_once: list[str], later: list[str], *, in_order: bool
+) -> None:
+    reading = shop(monkeypatch, Later, in_order=in_order)
+
+    assert (reading.at_once, reading.takes_dicts) == (None, False)
+    assert [event.key for event in reading.take("a", 7)] == at_once  # type: ignore[union-attr]
+    assert [event.key for event in reading.close()] == later  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("reader", [Reader, Taking])
+def test_a_reader_of_answers_reads_those_and_no_single_records(
+    monkeypatch: pytest.MonkeyPatch, reader: type[Reader]
+) -> None:
+    reading = shop(monkeypatch, reader)
+
+    assert [event.key for event in events(reading, ["b", "c"])] == ["b", "c"]
+    with pytest.raises(ReadError, match="the fetcher of shop reads no single records: hand on neutral events"):
+        events(reading, {"word": "b"})
 
 
 def test_what_the_reference_alone_tells() -> None:

@@ -317,6 +317,44 @@ def test_a_reference_that_is_none_is_counted_and_its_session_takes_everything(ex
     assert len(roots_of(exporter)) == 1 + (session.trace_id is not None)
 
 
+def test_names_of_sessions_that_are_none_share_one_reason_that_quotes_nothing(
+    exporter: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = SessionRecorder(exporter=exporter, environ={})
+    names: list[Any] = ["", "s3cret", "vectara:", ":s3cret", None, 7, b"vectara:a/b", ["s3cret"]]
+    for name in names:
+        recorder.session(name)
+    recorder.shutdown()
+
+    reason = "sessions: a session's name is none: write FETCHER:PATH, such as vectara:AGENT/SESSION"
+    assert recorder.lost == {reason: len(names)}
+    assert reason in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize("odd", [5, "", b"ada", True, ["ada"]])
+def test_what_is_empty_or_no_text_was_not_told_of_a_session(exporter: Kept, odd: Any) -> None:
+    recorder = SessionRecorder(exporter=exporter, environ={})
+    for given in ({}, {"agent": odd, "user": odd, "model": odd}):
+        with recorder.session("acme:s1", **given) as session:
+            session.record({"kind": "agent_message", "id": "a1", "text": "hello", "end": "2026-11-18T00:00:09Z"})
+    assert recorder.shutdown()
+
+    assert recorder.lost == {}
+    told = [(span.name, dict(span.attributes or {})) for span in exporter.spans]
+    assert told[:2] == told[2:]
+
+
+def test_one_reason_serves_all_sessions_that_get_the_same_bad_answer(exporter: Kept) -> None:
+    recorder = SessionRecorder(exporter=exporter, environ={})
+    for number in range(60):
+        with recorder.session(f"vectara:desk/s{number}") as session:
+            session.record({"events": 7}, label="events")
+    recorder.shutdown()
+
+    assert recorder.lost == {"records: an answer holds no list of events": 60}
+
+
 def test_an_exporter_that_blocks_for_ever_makes_nobody_wait(tmp_path: Path) -> None:
     exporter, path = Blocked(), tmp_path / "spill.jsonl"
     recorder = SessionRecorder(exporter=exporter, spill=path, environ={})
