@@ -25,12 +25,12 @@ from otel_agent_events.attributes import Finisher
 from otel_agent_events.content import Policy
 from otel_agent_events.conventions import plugins_of
 from otel_agent_events.conventions.gen_ai import GenAI
-from otel_agent_events.errors import AgentEventsError, UsageError
+from otel_agent_events.errors import UsageError
 from otel_agent_events.events import KINDS, Caution, Session
+from otel_agent_events.live import FLUSH
 from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labeller
-from otel_agent_events.live.losses import PROCESS, Losses, after_fork
+from otel_agent_events.live.losses import PROCESS, Losses, after_fork, type_of, words_of
 from otel_agent_events.live.records import Reading, facts_of, is_time, taken
-from otel_agent_events.messages import one_line
 from otel_agent_events.otlp import SCHEMA_URL
 from otel_agent_events.own import context_attributes
 from otel_agent_events.reference import Reference
@@ -56,9 +56,6 @@ REFERENCE = "otel_agent_events.session.reference"
 TRACE_ID = "otel_agent_events.session.trace_id"
 COMPLETE = "otel_agent_events.turn.complete"
 WARNINGS = "otel_agent_events.turn.warnings"
-
-FLUSH = 30_000
-"""Milliseconds that a flush may take when nothing is said: the SDK's own default."""
 
 _MOST_SESSIONS = 256
 """Sessions of which it is remembered what is constant in their spans."""
@@ -148,7 +145,7 @@ class TurnRecorder:
                 return Turn(None, None, losses)
             return Turn(self._making, reference, losses, agent=agent, user=user, number=number, first_index=first_index)
         except Exception as error:  # noqa: BLE001 - the host asked for a span, and gets no exception
-            losses.count(1, f"turns: {_words(error)}")
+            losses.count(1, f"turns: {words_of(error)}")
             return Turn(None, None, losses)
 
     def lose(self, number: int, why: str) -> None:
@@ -162,7 +159,7 @@ class TurnRecorder:
         try:
             return True if flush is None else bool(flush(timeout_millis))
         except Exception as error:  # noqa: BLE001 - a processor of the host's
-            self._losses.count(1, f"flushes: {_words(error)}")
+            self._losses.count(1, f"flushes: {words_of(error)}")
             return False
 
     def shutdown(self, timeout_millis: int = FLUSH) -> bool:
@@ -391,7 +388,7 @@ class Turn:
                 else:
                     self._emit(making, node)
             with self._counting("turns"):
-                told = _type_of(error) if error is not None else error_type
+                told = type_of(error) if error is not None else error_type
                 self._sum_up(making, told, complete=complete and (self._session is None or self._session.complete))
         with self._counting("turns"):
             self.span.end()
@@ -444,7 +441,7 @@ class Turn:
             self._lose(what, error)
 
     def _lose(self, what: str, error: Exception) -> None:
-        self._losses.count(1, f"{what}: {_words(error, self._reference)}")
+        self._losses.count(1, f"{what}: {words_of(error, self._reference)}")
 
     def _open(self, making: _Making, reference: Reference) -> None:
         session = making.policy.session(self._with_given(facts_of(reference)))
@@ -668,16 +665,3 @@ def _whole(told: object) -> int | None:
 
 
 _MOST_WHOLE = 2**62
-
-
-def _type_of(error: BaseException) -> str:
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _words(error: Exception, reference: Reference | None = None) -> str:
-    """Name what went wrong within us; the words of others may hold contents."""
-    if not isinstance(error, AgentEventsError):
-        return _type_of(error)
-    # One reason for all sessions: there is only room for so many.
-    return one_line(str(error).removeprefix(f"{reference}: "))
