@@ -89,7 +89,9 @@ def _resident() -> int:
 
 
 async def _serve(app: FastAPI) -> None:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", backlog=2048))
+    # A connection that a client would use again is not closed by this side meanwhile.
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", backlog=2048, timeout_keep_alive=60)
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.02)

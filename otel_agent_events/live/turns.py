@@ -25,12 +25,11 @@ from otel_agent_events.attributes import Finisher
 from otel_agent_events.content import Policy
 from otel_agent_events.conventions import plugins_of
 from otel_agent_events.conventions.gen_ai import GenAI
-from otel_agent_events.errors import UsageError
 from otel_agent_events.events import KINDS, Caution, Session
 from otel_agent_events.live import FLUSH
 from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labeller
 from otel_agent_events.live.losses import PROCESS, Losses, after_fork, type_of, words_of
-from otel_agent_events.live.records import Reading, facts_of, is_time, taken
+from otel_agent_events.live.records import Reading, facts_of, is_time, reference_of, taken, told_of
 from otel_agent_events.otlp import SCHEMA_URL
 from otel_agent_events.own import context_attributes
 from otel_agent_events.reference import Reference
@@ -139,10 +138,7 @@ class TurnRecorder:
             losses.count(1, "turns after the recorder was shut down")
             return Turn(None, None, losses)
         try:
-            reference = _named(session)
-            if reference is None:
-                losses.count(1, "turns of a session that was not named as PLATFORM:PATH, such as vectara:AGENT/SESSION")
-                return Turn(None, None, losses)
+            reference = reference_of(session)
             return Turn(self._making, reference, losses, agent=agent, user=user, number=number, first_index=first_index)
         except Exception as error:  # noqa: BLE001 - the host asked for a span, and gets no exception
             losses.count(1, f"turns: {words_of(error)}")
@@ -286,8 +282,7 @@ class Turn:
         self._making = making
         self._reference = reference
         self._losses = losses
-        given = (("agent_name", agent), ("user", user))
-        self._given = {name: told for name, told in given if isinstance(told, str) and told}
+        self._given = told_of(agent_name=agent, user=user)
         self._number = _whole(number)
         self._first_index = _whole(first_index)
         # The thread that holds it may ask for it again: what is closed when garbage is collected may be a turn.
@@ -649,14 +644,6 @@ def _linked(link: Link, attributes: Mapping[str, Final]) -> trace.Link:
         trace_flags=trace.TraceFlags(link.trace_flags),
     )
     return trace.Link(context, dict(attributes))
-
-
-def _named(session: object) -> Reference | None:
-    """Give the session that is meant; None when what should name it does not. It is not quoted: users may choose it."""
-    try:
-        return session if isinstance(session, Reference) else Reference.parse(session)  # type: ignore[arg-type]
-    except (UsageError, AttributeError, TypeError):
-        return None
 
 
 def _whole(told: object) -> int | None:

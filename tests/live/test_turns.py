@@ -1397,7 +1397,7 @@ def test_a_session_that_is_not_named_rightly_is_counted_under_one_reason_that_do
         pass
 
     (reason,) = recorder.lost
-    assert reason.startswith("turns of a session that was not named as PLATFORM:PATH")
+    assert reason == "turns: a session's name is none: write FETCHER:PATH, such as vectara:AGENT/SESSION"
     assert service.spans == []
 
 
