@@ -32,7 +32,6 @@ from otel_agent_events.live.losses import PROCESS, Losses, after_fork, type_of, 
 from otel_agent_events.live.records import Reading, facts_of, is_time, reference_of, taken, told_of
 from otel_agent_events.otlp import SCHEMA_URL
 from otel_agent_events.own import context_attributes
-from otel_agent_events.reference import Reference
 from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.spans import SCOPE_NAME, SCOPE_VERSION, Identity, Resource, SpanBuilder, View
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from otel_agent_events.events import JSON, Event
     from otel_agent_events.fetchers import Item
     from otel_agent_events.live.records import Record
+    from otel_agent_events.reference import Reference
     from otel_agent_events.spans import Link
 
 REFERENCE = "otel_agent_events.session.reference"
