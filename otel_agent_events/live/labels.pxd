@@ -5,8 +5,10 @@ cdef class Labeller:
     cdef public object builder
     cdef object _policy
     cdef public dict _templates
+    cdef dict _constants
 
     cpdef object of(self, object node)
+    cdef object _constant(self, object kind)
     cdef object _new(self, dict templates, object shape, object node)
     cdef object _as_it_may_leave(self, object node)
 
@@ -14,3 +16,4 @@ cdef class Labeller:
 cdef object _shape_of_event(object node, object event)
 cdef object _shape_of_pair(object node, object call, object result)
 cdef bint _says_more(object event)
+cdef bint _is_count(object told)

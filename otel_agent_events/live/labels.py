@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, assert_never
 from msgspec.structs import replace
 
 from otel_agent_events.assemble import EventNode, SessionNode, ToolNode, TurnNode
-from otel_agent_events.events import AgentMessage, Thinking, UserMessage
+from otel_agent_events.attributes import OWN
+from otel_agent_events.events import AgentMessage, Note, Thinking, UserMessage
+from otel_agent_events.fetchers.vectara_stream import BROKEN_OFF, FIRST_CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from otel_agent_events.assemble import Node
+    from otel_agent_events.assemble import Node, NodeKind
     from otel_agent_events.attributes import Final
     from otel_agent_events.content import Policy
     from otel_agent_events.conventions import SpanKind
@@ -28,7 +30,12 @@ INDEX, RESULT_INDEX = "otel_agent_events.event.index", "otel_agent_events.result
 TURN = "otel_agent_events.event.turn"
 _ID, _RESULT_ID = "otel_agent_events.event.id", "otel_agent_events.result.event.id"
 _CALL_ID = "gen_ai.tool.call.id"
-_PUT_IN = frozenset({INDEX, RESULT_INDEX, TURN, _ID, _RESULT_ID, _CALL_ID})
+_WAITED = (f"{OWN}measurement.{FIRST_CHUNK}", f"gen_ai.response.{FIRST_CHUNK}")
+_STREAMED = {name: f"{OWN}detail.{name}" for name in ("chunks", BROKEN_OFF)}
+_PUT_IN = frozenset({INDEX, RESULT_INDEX, TURN, _ID, _RESULT_ID, _CALL_ID, *_WAITED, *_STREAMED.values()})
+_NOTE = f"{OWN}note."
+_MOST_OF_A_NOTE = 16
+_WHOLE = 2**62
 
 _MOST_TEMPLATES = 500
 _LONGEST_ID = 200
@@ -53,7 +60,13 @@ class Label(NamedTuple):
     links: tuple[Link, ...] = ()
 
 
-class _Template(NamedTuple):
+class Template(NamedTuple):
+    """What the labels of one shape have in common, whatever the session.
+
+    Attributes:
+        attributes: without what is constant in a session, and without what is put in.
+    """
+
     name: str
     kind: SpanKind
     attributes: Mapping[str, Final]
@@ -66,16 +79,25 @@ class Labeller:
     Args:
         builder: makes spans of them in general.
         policy: what of the contents may leave.
-        by_templates: whether labels differ in ids only: no contents leave, and the conventions are known to look at
-            nothing else.
+        by_templates: whether labels differ in ids and counts only: no contents leave, and the conventions are known to
+            look at nothing else.
+        templates: what others share with it, whose policy and conventions are the same.
     """
 
-    def __init__(self, builder: SpanBuilder, policy: Policy, *, by_templates: bool) -> None:
+    def __init__(
+        self,
+        builder: SpanBuilder,
+        policy: Policy,
+        *,
+        by_templates: bool,
+        templates: dict[Hashable, Template] | None = None,
+    ) -> None:
         self.builder = builder
         self._policy = policy
-        self._templates: dict[Hashable, _Template] | None = {} if by_templates else None
+        self._templates = None if not by_templates else {} if templates is None else templates
+        self._constants: dict[str, Mapping[str, Final]] = {}
 
-    def of(self, node: Node) -> Label:
+    def of(self, node: Node) -> Label:  # noqa: C901 - in one piece, as the comment says
         """Label a node whose events have not been through the content policy."""
         # Most nodes of a live service come through here, while a request waits: so what is done for them is done here.
         templates = self._templates
@@ -86,16 +108,25 @@ class Labeller:
                 shape = None if node.clamped or _says_more(event) else _shape_of_event(node, event)  # type: ignore[union-attr, arg-type]
                 if shape is not None:
                     template = templates.get(shape) or self._new(templates, shape, node)
-                    attributes: Attributes = {**template.attributes}
+                    constants = self._constants.get(event.kind) or self._constant(event.kind)
+                    attributes: Attributes = {**constants, **template.attributes}
                     if event.id is not None:
                         attributes[_ID] = event.id
+                    if event.measurements:
+                        attributes[_WAITED[0]] = attributes[_WAITED[1]] = event.measurements[FIRST_CHUNK]
+                    for name, told in event.details.items():
+                        attributes[_STREAMED[name]] = told
+                    if type(event) is Note:
+                        for name, told in event.attributes.items():
+                            attributes[_NOTE + name] = told
                     return Label(template.name, template.kind, attributes, template.failed)
             elif kind is ToolNode:
                 call, result = node.call, node.result  # type: ignore[union-attr]
                 shape = None if call is None or result is None else _shape_of_pair(node, call, result)  # type: ignore[arg-type]
                 if shape is not None:
                     template = templates.get(shape) or self._new(templates, shape, node)
-                    attributes = {**template.attributes, _CALL_ID: call.call_id}  # type: ignore[union-attr]
+                    constants = self._constants.get("tool") or self._constant("tool")
+                    attributes = {**constants, **template.attributes, _CALL_ID: call.call_id}  # type: ignore[union-attr]
                     if call.id is not None:  # type: ignore[union-attr]
                         attributes[_ID] = call.id  # type: ignore[union-attr]
                     if result.id is not None:  # type: ignore[union-attr]
@@ -107,10 +138,16 @@ class Labeller:
             attributes.pop(name, None)
         return Label(span.name, span.kind, attributes, span.status == "error", span.description, span.links)
 
-    def _new(self, templates: dict[Hashable, _Template], shape: Hashable, node: Node) -> _Template:
+    def _constant(self, kind: NodeKind) -> Mapping[str, Final]:
+        constants = self._constants[kind] = self.builder.constants(kind)
+        return constants
+
+    def _new(self, templates: dict[Hashable, Template], shape: Hashable, node: Node) -> Template:
         span = self.builder.build(self._as_it_may_leave(node))
-        varying = {name: told for name, told in span.attributes.items() if name not in _PUT_IN}
-        template = _Template(span.name, span.kind, varying, span.status == "error")
+        varying = {
+            name: told for name, told in span.varying.items() if name not in _PUT_IN and not name.startswith(_NOTE)
+        }
+        template = Template(span.name, span.kind, varying, span.status == "error")
         if len(templates) < _MOST_TEMPLATES:
             templates[shape] = template
         return template
@@ -138,6 +175,12 @@ def _shape_of_event(node: EventNode, event: Any) -> Hashable:
     if kind is AgentMessage:
         parts = tuple([part.type for part in event.parts])
         return kind, event.type, node.start.timing, node.end.timing, event.author, event.provider, event.model, parts
+    if kind is Note:
+        counts = event.attributes
+        if event.failure is not None or len(counts) > _MOST_OF_A_NOTE or not all(map(_is_count, counts.values())):
+            return None
+        # Two notes that say several things have two shapes even when they are of one name: the names are in it.
+        return kind, event.type, event.name, node.start.timing, node.end.timing, tuple(counts)
     if kind is UserMessage:
         parts = tuple([part.type for part in event.parts])
         return kind, event.type, node.start.timing, node.end.timing, event.author, parts
@@ -176,7 +219,16 @@ def _shape_of_pair(node: ToolNode, call: ToolCall, result: ToolResult) -> Hashab
 
 def _says_more(event: Event) -> bool:
     """Say whether an event has what has no place in a template."""
-    if event.measurements or event.details or event.links:
+    if event.links or (event.details and not event.details.keys() <= _STREAMED.keys()):
+        return True
+    if event.measurements and event.measurements.keys() != _FIRST_CHUNK_ONLY:
         return True
     identifier = event.id
     return identifier is not None and (len(identifier) > _LONGEST_ID or not identifier.isascii())
+
+
+def _is_count(told: object) -> bool:
+    return type(told) is int and -_WHOLE < told < _WHOLE
+
+
+_FIRST_CHUNK_ONLY = {FIRST_CHUNK}

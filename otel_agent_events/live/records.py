@@ -195,7 +195,7 @@ class Reading:
         self.takes_dicts = live is not None and live.takes_dicts
         self._stamp = stamp
         self._keys = Keys() if in_order and not at_once else None
-        self._neutral = self._reader if isinstance(self._reader, NeutralReader) else NeutralReader(reference)
+        self._neutral = self._reader if isinstance(self._reader, NeutralReader) else None
 
     @property
     def duplicates(self) -> int:
@@ -220,6 +220,8 @@ class Reading:
             event = cast("Event", record)
             return (event if at is None else stamped(event, at, finished=type(event) in _TAKE_TIME),)
         if isinstance(record, dict) and record.get("kind") in KINDS_OF_LINES:  # it may have a type as well
+            if self._neutral is None:  # few sessions have such records, and there is one of these for each turn
+                self._neutral = NeutralReader(self._reference)
             return [item for item in self._neutral.take(record, at) or () if isinstance(item, Struct)]
         if self._keys is None:
             items = self._take(record, at) if self._take is not None else None

@@ -37,7 +37,7 @@ from otel_agent_events.settings import Settings
 from otel_agent_events.spans import SCOPE_NAME, SCOPE_VERSION, Identity, Resource, SpanBuilder, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from opentelemetry.context import Context
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from otel_agent_events.content import Content
     from otel_agent_events.events import JSON, Event
     from otel_agent_events.fetchers import Item
+    from otel_agent_events.live.labels import Template
     from otel_agent_events.live.records import Record
     from otel_agent_events.reference import Reference
     from otel_agent_events.spans import Link
@@ -196,6 +197,7 @@ class _Making:
         self.finisher = Finisher(policy.max_value)
         self._plugins = plugins_of(conventions)
         self._by_templates = policy.content == "none" and all(type(each) is GenAI for each in self._plugins)
+        self._templates: dict[Hashable, Template] = {}
         self._replayed = replayed
         view = View(content=policy.content, max_value=policy.max_value, conventions=conventions)
         self._identity = replace(replayed, view=view)
@@ -234,7 +236,7 @@ class _Making:
         )
         # What an event points to within its session is in the session's own trace.
         builder.trace_id = builder.own_trace_id = self._replayed.trace_id(session.reference)
-        labels = Labeller(builder, self.policy, by_templates=self._by_templates)
+        labels = Labeller(builder, self.policy, by_templates=self._by_templates, templates=self._templates)
         finished = self.finisher.attributes
         root = self._replayed.root_of(session.reference)
         named = finished({REFERENCE: str(session.reference), TRACE_ID: root.trace_id.hex()})
