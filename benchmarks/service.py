@@ -31,6 +31,8 @@ EVENTS = ("user_message", "thinking", "execute_tool order_lookup", "agent_output
 STREAMS = 200
 PAIRS = 5
 MOST_RATIO = 1.1
+PAUSES = 9
+"""That the agent of the example makes in one turn."""
 MOST_GROWTH = 1.1
 """Of the memory, from the turn at which the service is warm to the last one."""
 WARM = 0.3
@@ -55,7 +57,7 @@ class Size:
 
     turns: int = 20_000
     streams: int = STREAMS
-    of_a_round: int = 800
+    of_a_round: int = 600
     pause: float = 0.5
     grows_no_more: bool = True
 
@@ -108,12 +110,14 @@ async def _ask(port: int, session: str) -> float:
     return took
 
 
-async def _load(port: int, turns: int, streams: int, name: str, seen: list[tuple[int, int]] | None) -> list[float]:
+async def _load(
+    port: int, turns: int, streams: int, name: str, seen: list[tuple[int, int]] | None, spread: float
+) -> list[float]:
     took: list[float] = []
     left = iter(range(turns))
 
     async def one_after_the_other(number: int) -> None:
-        await asyncio.sleep(number / streams)  # not all of them at the same moment
+        await asyncio.sleep(number / streams * spread)  # users ask when they will, and not all at once
         for turn in left:
             took.append(await _ask(port, f"{name}-{turn % 1000}"))
             if seen is not None and len(took) % max(1, turns // 10) == 0:
@@ -124,9 +128,20 @@ async def _load(port: int, turns: int, streams: int, name: str, seen: list[tuple
     return took
 
 
-def load(port: int, turns: int, streams: int, name: str, seen: list[tuple[int, int]] | None = None) -> list[float]:
-    """Load a service; give the seconds of each request."""
-    return asyncio.run(_load(port, turns, streams, name, seen))
+def load(
+    port: int, turns: int, streams: int, name: str, seen: list[tuple[int, int]] | None = None, *, spread: float = 1.0
+) -> list[float]:
+    """Load a service; give the seconds of each request.
+
+    Args:
+        port: of the service.
+        turns: how many requests.
+        streams: how many of them at once.
+        name: of the sessions.
+        seen: takes how many turns there were, and the bytes that the service had then.
+        spread: seconds over which the streams begin.
+    """
+    return asyncio.run(_load(port, turns, streams, name, seen, spread))
 
 
 def p99(took: Sequence[float]) -> float:
@@ -189,7 +204,8 @@ def rounds(ports: dict[str, int], size: Size) -> float:
         # Who goes first changes, so that what grows over time is nobody's.
         for name in list(ports) if pair % 2 else list(reversed(ports)):
             before = counted(ports[name])["cpu"]
-            found[name] = p99(load(ports[name], size.of_a_round, size.streams // 2, f"round-{pair}"))
+            took = load(ports[name], size.of_a_round, size.streams // 2, f"round-{pair}", spread=PAUSES * size.pause)
+            found[name] = p99(took)
             costs[name].append((counted(ports[name])["cpu"] - before) / size.of_a_round)
         ratios.append(found["with"] / found["without"])
         print(f"pair {pair + 1}: p99 {found['with']:.3f} s with, {found['without']:.3f} s without: {ratios[-1]:.3f}")
