@@ -111,7 +111,7 @@ async def _ask(port: int, session: str) -> float:
 
 
 async def _load(
-    port: int, turns: int, streams: int, name: str, seen: list[tuple[int, int]] | None, spread: float
+    port: int, turns: int, streams: int, *, name: str, seen: list[tuple[int, int]] | None, spread: float
 ) -> list[float]:
     took: list[float] = []
     left = iter(range(turns))
@@ -141,7 +141,7 @@ def load(
         seen: takes how many turns there were, and the bytes that the service had then.
         spread: seconds over which the streams begin.
     """
-    return asyncio.run(_load(port, turns, streams, name, seen, spread))
+    return asyncio.run(_load(port, turns, streams, name=name, seen=seen, spread=spread))
 
 
 def p99(took: Sequence[float]) -> float:
