@@ -16,4 +16,8 @@ cdef class Labeller:
 cdef object _shape_of_event(object node, object event)
 cdef object _shape_of_pair(object node, object call, object result)
 cdef bint _says_more(object event)
+cdef bint _was_streamed(object event)
 cdef bint _is_count(object told)
+cdef bint _is_count_or_true(object told)
+cdef bint _is_finite(object told)
+cdef bint _is_plain(object name)

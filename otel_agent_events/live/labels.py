@@ -7,6 +7,7 @@ else; so what the builder says is kept as a template, and only the ids are put i
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, assert_never
 
 from msgspec.structs import replace
@@ -177,7 +178,9 @@ def _shape_of_event(node: EventNode, event: Any) -> Hashable:
         return kind, event.type, node.start.timing, node.end.timing, event.author, event.provider, event.model, parts
     if kind is Note:
         counts = event.attributes
-        if event.failure is not None or len(counts) > _MOST_OF_A_NOTE or not all(map(_is_count, counts.values())):
+        if event.failure is not None or len(counts) > _MOST_OF_A_NOTE:
+            return None
+        if not all(map(_is_count, counts.values())) or not all(map(_is_plain, counts)):
             return None
         # Two notes that say several things have two shapes even when they are of one name: the names are in it.
         return kind, event.type, event.name, node.start.timing, node.end.timing, tuple(counts)
@@ -198,8 +201,7 @@ def _shape_of_pair(node: ToolNode, call: ToolCall, result: ToolResult) -> Hashab
         or result.subagent is not None
         or result.start != result.end
         or call_id is None
-        or len(call_id) > _LONGEST_ID
-        or not call_id.isascii()
+        or not _is_plain(call_id)
     ):
         return None
     return (
@@ -219,16 +221,38 @@ def _shape_of_pair(node: ToolNode, call: ToolCall, result: ToolResult) -> Hashab
 
 def _says_more(event: Event) -> bool:
     """Say whether an event has what has no place in a template."""
-    if event.links or (event.details and not event.details.keys() <= _STREAMED.keys()):
-        return True
-    if event.measurements and event.measurements.keys() != _FIRST_CHUNK_ONLY:
+    if event.links or ((event.details or event.measurements) and not _was_streamed(event)):
         return True
     identifier = event.id
-    return identifier is not None and (len(identifier) > _LONGEST_ID or not identifier.isascii())
+    return identifier is not None and not _is_plain(identifier)
+
+
+def _was_streamed(event: Event) -> bool:
+    """Say whether an event has, beside its words, only what a stream tells of them."""
+    kind = type(event)
+    return (
+        (kind is Thinking or kind is AgentMessage)
+        and event.details.keys() <= _STREAMED.keys()
+        and all(map(_is_count_or_true, event.details.values()))
+        and event.measurements.keys() <= _FIRST_CHUNK_ONLY
+        and all(map(_is_finite, event.measurements.values()))
+    )
 
 
 def _is_count(told: object) -> bool:
     return type(told) is int and -_WHOLE < told < _WHOLE
+
+
+def _is_count_or_true(told: object) -> bool:
+    return told is True or _is_count(told)
+
+
+def _is_finite(told: object) -> bool:
+    return isinstance(told, float) and isfinite(told)
+
+
+def _is_plain(name: str) -> bool:
+    return name.isascii() and len(name) <= _LONGEST_ID
 
 
 _FIRST_CHUNK_ONLY = {FIRST_CHUNK}

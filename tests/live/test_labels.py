@@ -10,7 +10,7 @@ from hypothesis import given
 from otel_agent_events.assemble import assemble
 from otel_agent_events.content import Policy
 from otel_agent_events.conventions import CONVENTIONS
-from otel_agent_events.events import Session, ToolCall, ToolResult, UserMessage
+from otel_agent_events.events import AgentMessage, Note, Session, Thinking, ToolCall, ToolResult, UserMessage
 from otel_agent_events.live.labels import INDEX, RESULT_INDEX, TURN, Labeller
 from otel_agent_events.live.records import Reading
 from otel_agent_events.spans import Identity, Resource, SpanBuilder, View
@@ -95,6 +95,35 @@ def test_an_id_that_is_not_plain_is_written_as_the_builder_writes_it(odd: str) -
     ]
 
     labelled_alike(session(), events, max_value=64)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"details": {"chunks": 3}},
+        {"details": {"chunks": "three"}},
+        {"details": {"chunks": 2**70, "broken_off": True}},
+        {"details": {"broken_off": False}},
+        {"details": {"other": 1}},
+        {"measurements": {"time_to_first_chunk": 0.5}},
+        {"measurements": {"time_to_first_chunk": float("nan")}},
+        {"measurements": {"time_to_first_chunk": 1}},
+        {"measurements": {"time_to_first_chunk": 0.5, "other": 1.0}},
+    ],
+    ids=str,
+)
+def test_what_events_have_beside_their_words_is_told_as_the_builder_tells_it(beside: dict[str, Any]) -> None:
+    events: list[Event] = [
+        UserMessage(key="u", start=1, end=1, **beside),
+        Thinking(key="t", end=2, **beside),
+        ToolCall(key="c", call_id="c", tool="t", start=3, end=3, **beside),
+        ToolResult(key="r", call_id="c", tool="t", start=4, end=4, **beside),
+        AgentMessage(key="a", end=5, **beside),
+        Note(key="n", name="n", start=6, end=6, attributes={"count": 1, "näme": 2}, **beside),
+        Note(key="m", name="n", start=7, end=7, attributes={"count": 1}, **beside),
+    ]
+
+    labelled_alike(session(), events)
 
 
 def test_templates_are_bounded_and_what_has_none_is_labelled_all_the_same() -> None:
