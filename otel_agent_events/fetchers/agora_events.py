@@ -126,13 +126,7 @@ def error_note(error: JSON, key: str) -> Note:
         take_name(fields, record, name, names)
     message = fields.text("message")
     content = {} if message is None else {"message": message}
-    return Note(
-        key=key,
-        name="agora_error",
-        attributes=names,
-        content=content,
-        remainder=fields.rest(),
-    )
+    return Note(key=key, name="agora_error", attributes=names, content=content, remainder=fields.rest())
 
 
 def unknown_note(notification: JSON, key: str, notice: str | None) -> Note:

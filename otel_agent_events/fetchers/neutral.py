@@ -164,16 +164,7 @@ class NeutralReader:
             items = list(self.feed(Answer(label=label, body=record, source="a record")))
         except ValidationError as error:
             raise ReadError(f"a record begins no session: {_why(error)}") from None
-        return (
-            items
-            if arrived is None
-            else [
-                item
-                if isinstance(item, (Session, Caution))
-                else stamped(item, arrived, finished=isinstance(item, (Thinking, AgentMessage)))
-                for item in items
-            ]
-        )
+        return items if arrived is None else [_stamped(item, arrived) for item in items]
 
     def close(self) -> Iterator[Item]:
         """Say nothing more."""
@@ -186,6 +177,13 @@ def _begun(body: JSON, source: str) -> tuple[Reference | None, str | None]:
     except ValidationError as error:
         return None, f"{source} begins no session: {_why(error)}; its events were skipped"
     return Reference(session.platform, tuple(session.path or (session.id,))), None
+
+
+def _stamped(item: Item, arrived: int) -> Item:
+    """Give an undated event the time at which it came; the agent's own words took some time until then."""
+    if isinstance(item, Session | Caution):
+        return item
+    return stamped(item, arrived, finished=isinstance(item, Thinking | AgentMessage))
 
 
 def _begins_session(body: JSON) -> bool:

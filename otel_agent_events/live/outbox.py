@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from otel_agent_events.errors import DestinationError
+from otel_agent_events.live.losses import LOGGER
 from otel_agent_events.otlp import Outcome
 from otel_agent_events.otlp.aside import AsideFile
 from otel_agent_events.otlp.readable import to_readables
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from otel_agent_events.live.losses import Losses
     from otel_agent_events.otlp import Aside, Destination, Encoded
 
-LOGGER = logging.getLogger("otel_agent_events")
 PAUSES = (1.0, 5.0, 30.0)
 """Seconds after which a destination that has failed is made anew: the first time, the second, and from then on."""
 MOST_EXPORTED = 512

@@ -46,7 +46,7 @@ def taken(record: Record) -> JSON | Event:
         event: Event = record
         return _checked(event)
     if isinstance(record, (str, bytes, bytearray, memoryview)):
-        return _parsed(record)
+        return parsed(record)
     return _dumped(record)
 
 
@@ -83,7 +83,12 @@ def _is_event(record: Record) -> bool:
     return isinstance(record, Struct) and not KINDS.isdisjoint(type(record).__mro__)
 
 
-def _parsed(text: str | bytes | bytearray | memoryview) -> JSON:
+def parsed(text: str | bytes | bytearray | memoryview) -> JSON:
+    """Parse a record that is a text.
+
+    Raises:
+        ReadError: it is not JSON. It is not quoted.
+    """
     try:
         return parse_json(text.encode() if isinstance(text, str) else bytes(text))
     except (ValueError, RecursionError):

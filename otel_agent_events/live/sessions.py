@@ -7,7 +7,6 @@ delivers these (`outbox`).
 from __future__ import annotations
 
 import atexit
-import logging
 import math
 import os
 import threading
@@ -15,25 +14,23 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from weakref import WeakMethod
 
 from opentelemetry import trace
 
-from otel_agent_events.content import Content, Policy
-from otel_agent_events.conventions import CONVENTIONS
-from otel_agent_events.conversion import MOST, Conversion, Options
-from otel_agent_events.errors import AgentEventsError, UsageError
+from otel_agent_events.conventions import plugins_of
+from otel_agent_events.conversion import MOST, Conversion
+from otel_agent_events.converting import options_of
+from otel_agent_events.errors import UsageError
 from otel_agent_events.events import Session
-from otel_agent_events.fetchers.client import parse_json
 from otel_agent_events.live import FLUSH
-from otel_agent_events.live.losses import PROCESS, Losses, after_fork, words_of
+from otel_agent_events.live.losses import LOGGER, PROCESS, Losses, after_fork, words_of
 from otel_agent_events.live.outbox import PAUSES, Exporting, Flush, Outbox
-from otel_agent_events.live.records import Reading, facts_of, is_time, reference_of, snapshot, told_of
+from otel_agent_events.live.records import Reading, facts_of, is_time, parsed, reference_of, snapshot, told_of
 from otel_agent_events.otlp import connect, tls
 from otel_agent_events.otlp.encode import Encoder
 from otel_agent_events.reference import Reference
-from otel_agent_events.scrub import Scrubber
 from otel_agent_events.settings import Settings
 from otel_agent_events.sources import Source
 
@@ -43,11 +40,12 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from otel_agent_events.content import Content
     from otel_agent_events.fetchers import Item
     from otel_agent_events.live.records import Record, Snapshot
     from otel_agent_events.otlp import Aside, Destination, Endpoint
+    from otel_agent_events.scrub import Scrubber
 
-LOGGER = logging.getLogger("otel_agent_events")
 QUEUED_RECORDS = 50_000
 QUEUED_BYTES = 32_000_000
 """Records that wait to be read, and bytes of them; and bytes of spans that wait to be delivered."""
@@ -131,27 +129,25 @@ class SessionRecorder:
         _check(revision=revision, queued_records=queued_records, queued_bytes=queued_bytes)
         _check_seconds(deadline=deadline, pauses=pauses)
         _check_exporter(exporter, also=endpoint or protocol or headers)
-        if content is not None and content not in get_args(Content):
-            raise UsageError(f"the content is {content!r}; it is one of {', '.join(get_args(Content))}")
-        if not conventions:
-            raise UsageError("there is no convention that names the spans: give one, such as gen_ai")
         if spill is not None and os.path.isdir(spill):  # noqa: PTH112 - whatever it is, it is only looked at
             raise UsageError(f"the spill file {os.fspath(spill)!r} is a folder; give the path of a file")
-        self._options = Options(
-            policy=Policy(
-                content=settings.live_content(content),
-                max_value=settings.max_value(max_value),
-                scrubber=scrubber or Scrubber(),
-            ),
-            conventions=tuple(conventions),
+        options = options_of(
+            settings,
+            content=settings.live_content(content),
+            max_value=max_value,
+            scrubber=scrubber,
+            conventions=conventions,
             turns=turns,
             namespace=namespace,
             revision=revision,
             service_name=service_name,
-            attributes=settings.resource_attributes(),
-            origin="live",
+            traceparent=None,
+            links=(),
+            shift_to=None,
+            max_trace_bytes=None,
         )
-        self._plugins = [CONVENTIONS.get(name) for name in conventions]
+        self._options = replace(options, origin="live")
+        self._plugins = plugins_of(conventions)
         self._stamp = stamp
         self._follow_sampling = follow_sampling
         self._disabled = settings.disabled
@@ -625,7 +621,8 @@ class _Desk:
                 if job.conversion is None:
                     self._losses.count(1, "records of a session that is not open")
                     return
-                self._take(job, job.reading.take(_told(record), arrived, label))
+                told = parsed(record) if isinstance(record, bytes) else record
+                self._take(job, job.reading.take(told, arrived, label))
         except Exception as error:  # noqa: BLE001 - one bad record must cost no other
             job.complete = False
             self._losses.count(1, f"records: {words_of(error, job.reference)}")
@@ -705,15 +702,6 @@ def _size(record: Snapshot) -> int:
         return len(record)
     told = (getattr(record, name, None) for name in record.__struct_fields__)
     return _SIZE_OF_EVENT + sum(len(text) for text in told if isinstance(text, (str, bytes)))
-
-
-def _told(record: Snapshot) -> Any:
-    if not isinstance(record, bytes):
-        return record
-    try:
-        return parse_json(record)
-    except (ValueError, RecursionError):
-        raise AgentEventsError("a record is a text that is not JSON") from None
 
 
 def _until(timeout_millis: float) -> float:
